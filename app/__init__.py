@@ -1,0 +1,1 @@
+"""The browser page of seka. `main` launches it; nothing here is imported by the library."""

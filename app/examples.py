@@ -1,0 +1,94 @@
+"""Examples with their results, which the page shows before anything has run. `python -m app.examples` writes them.
+
+Every result in the file comes from a real run of the embedded model; what to run comes from the file itself (title,
+prompt, settings of each entry), so the command can be repeated after the model or the experts have changed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from app import actions
+from app.models import ADAPTIVE, Studio, studio
+from app.views import View, finished
+
+PATH = Path(__file__).resolve().parents[1] / "assets" / "examples.json"
+BADGE = "Precomputed example \u2013 press Compare to run it yourself"
+
+
+@dataclass(frozen=True)
+class Example:
+    """title, prompt with markers, settings, and `result`: the record of its run with the figures as plotly's JSON."""
+
+    title: str
+    prompt: str
+    settings: actions.Settings
+    result: dict[str, Any]
+
+    def view(self, model: str) -> View:
+        """What the page shows for it; `model` is the page's own, named in the badge where it is another one."""
+        from plotly.io import from_json
+
+        stored = self.result["figures"]
+        drawn = {name: from_json(json.dumps(stored[name])) if stored[name] else None for name in ("heads", "router", "tokens")}
+        badge = BADGE if self.result["model"] == model else f"Precomputed example of {self.result['model']}"
+        text = actions.read(self.prompt, self.settings.literal).text
+        return finished(self.result, text, drawn, f'<span class="badge">{badge}</span>')
+
+
+def load(path: Path = PATH) -> list[Example]:
+    """The examples that have a result; none where there is no file."""
+    if not path.exists():
+        return []
+    return [
+        Example(entry["title"], entry["prompt"], settings(entry.get("settings", {})), entry["result"])
+        for entry in json.loads(path.read_text(encoding="utf-8"))
+        if entry.get("result")
+    ]
+
+
+def settings(chosen: dict[str, Any]) -> actions.Settings:
+    """Settings from an entry; ValueError names one that is unknown."""
+    known = {field.name for field in fields(actions.Settings)}
+    if unknown := sorted(set(chosen) - known):
+        raise ValueError(f"unknown settings {unknown}; wanted some of {sorted(known)}")
+    return actions.Settings(**chosen)
+
+
+def compute(here: Studio, entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The entries with the result of a real run each."""
+    done = []
+    for entry in entries:
+        chosen = settings(entry.get("settings", {}))
+        if chosen.mode == ADAPTIVE and here.router is None:
+            raise ValueError(here.note)
+        last = None
+        for last in actions.run(here, entry["prompt"], chosen):
+            pass
+        if last is None:
+            raise ValueError(f"example {entry['title']!r} gave no answer")
+        drawn = actions.draw(here, last, chosen)
+        result = actions.record(here, last, chosen)
+        result["figures"] = {name: json.loads(figure.to_json()) if figure else None for name, figure in drawn.items()}
+        done.append({"title": entry["title"], "prompt": entry["prompt"], "settings": entry.get("settings", {}), "result": result})
+    return done
+
+
+def main(source: Path = PATH) -> None:
+    """Run every entry of `source` and write the results to the page's file."""
+    here = studio()
+    here.start(None)
+    done = compute(here, json.loads(source.read_text(encoding="utf-8")))
+    PATH.write_text(json.dumps(done, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
+    for entry in done:
+        result = entry["result"]
+        same = " (identical)" if result["plain"]["text"] == result["steered"]["text"] else ""
+        sys.stdout.write(f"{entry['title']}: {result['plain']['text']!r} -> {result['steered']['text']!r}{same}\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else PATH)

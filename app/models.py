@@ -1,0 +1,155 @@
+"""The model behind the page: which one, which experts, and loading it while the page is already up. No handlers, no gradio.
+
+SEKA_MODEL names a model (id or folder), SEKA_EXPERTS the folder of its projections; without them it is the embedded one.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from seka.projections import Projection
+from seka.routing import Router
+from seka.sites import context_length
+
+logger = logging.getLogger(__name__)
+
+ADAPTIVE = "adaptive"
+#: Gain offered where a projection recommends none.
+GAIN = 0.2
+
+
+class Studio:
+    """One model with its tokenizer and experts. Experts are read at once, the model in a thread (`start`).
+
+    Until `ready`, `model` is None; `tokenizer` comes a little earlier, so that tokens are counted while weights load.
+    """
+
+    def __init__(self, name: str, experts: Mapping[str, Projection], note: str = "") -> None:
+        self.name, self.experts = name, dict(experts)
+        self.model: nn.Module | None = None
+        self.tokenizer: Any = None
+        self.router: Router | None = None
+        self.problem = ""
+        #: Why there is no adaptive mode, in words; empty when there is one.
+        self.note = note
+        self._ready = threading.Event()
+        self._began = time.monotonic()
+        if len(self.experts) > 1:
+            try:
+                self.router = Router(self.experts)
+            except ValueError as error:
+                self.note = f"Adaptive is not available: {error}"
+        elif not note:
+            self.note = "Adaptive needs at least two experts; there is one."
+
+    @classmethod
+    def of(cls, name: str, model: nn.Module, tokenizer: Any, experts: Mapping[str, Projection]) -> Studio:
+        """A studio that is ready at once."""
+        studio = cls(name, experts)
+        studio._install(model, tokenizer)
+        return studio
+
+    def start(self, source: str | None) -> None:
+        """Load behind the page. source: model id or folder, None for the embedded model."""
+        threading.Thread(target=self._load, args=(source,), name="seka-model", daemon=True).start()
+
+    @property
+    def ready(self) -> bool:
+        return self._ready.is_set() and not self.problem
+
+    def wait(self, seconds: float) -> bool:
+        """True as soon as loading is over, well or badly; False when it goes on after `seconds`."""
+        return self._ready.wait(seconds)
+
+    @property
+    def limit(self) -> int:
+        """Most tokens of prompt and answer together."""
+        asked = int(os.environ.get("SEKA_LIMIT", "2048"))
+        return min(asked, (self.model is not None and context_length(self.model)) or asked)
+
+    @property
+    def device(self) -> Any:
+        assert self.model is not None
+        return self.model.get_input_embeddings().weight.device  # type: ignore[operator]
+
+    def modes(self) -> list[tuple[str, str]]:
+        """(label, value) of each way to steer that works here."""
+        adaptive = [("Adaptive", ADAPTIVE)] if self.router is not None else []
+        return adaptive + [(name.replace("_", " ").capitalize(), name) for name in self.experts]
+
+    def describe(self, mode: str) -> str:
+        """One line on a mode: what the expert was learnt from."""
+        if mode == ADAPTIVE:
+            return f"Mixes {len(self.experts)} experts head by head, by what the end of your prompt is looking for."
+        return self.experts[mode].description or "No description in its file."
+
+    def gain(self, mode: str) -> float:
+        """The recommended strength of a mode."""
+        source = self.router if mode == ADAPTIVE else self.experts.get(mode)
+        gain = source.recommended_gain if source is not None else None
+        return GAIN if gain is None else round(gain, 3)
+
+    def source(self, mode: str) -> Projection | Router:
+        """What to steer with. ValueError for a mode that is not here."""
+        if mode == ADAPTIVE and self.router is not None:
+            return self.router
+        if mode in self.experts:
+            return self.experts[mode]
+        known = ", ".join(value for _, value in self.modes())
+        raise ValueError(self.note if mode == ADAPTIVE else f"There is no expert {mode!r} for {self.name}; there are: {known}.")
+
+    def line(self) -> str:
+        """The state in one line."""
+        if self.problem:
+            return f"{self.name} could not be loaded"
+        return f"{self.name} is ready" if self.ready else f"Loading {self.name} … {time.monotonic() - self._began:.0f} s"
+
+    def _load(self, source: str | None) -> None:
+        try:
+            if source is None:
+                from seka import miniature
+
+                self._install(*miniature.load())
+                return
+            import torch
+            from transformers import AutoModelForCausalLM, AutoTokenizer
+
+            self.tokenizer = AutoTokenizer.from_pretrained(source)
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+            self._install(AutoModelForCausalLM.from_pretrained(source, dtype="auto").to(device).eval(), self.tokenizer)
+        except Exception as error:  # a page that says why is better than a dead thread
+            logger.exception("loading %s failed", self.name)
+            self.problem = " ".join(str(error).split()) or type(error).__name__
+            self._ready.set()
+
+    def _install(self, model: nn.Module, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        for expert in self.experts.values():
+            expert.check(model)
+        self.model = model
+        self._ready.set()
+
+
+def studio() -> Studio:
+    """The studio that the environment asks for; its model is not loading yet (see `Studio.start`)."""
+    source = os.environ.get("SEKA_MODEL")
+    if not source:
+        from seka import miniature
+
+        return Studio("seka-miniature", {name: Projection.load(path) for name, path in miniature.experts().items()})
+    folder = Path(os.environ.get("SEKA_EXPERTS", "experts"))
+    paths = sorted(folder.glob("*.safetensors"))
+    if not paths:
+        raise SystemExit(
+            f"No experts for {source} in {folder.resolve()}. Learn one: "
+            f"python -m seka learn --model {source} --out {folder / 'facts.safetensors'}; then set SEKA_EXPERTS={folder}"
+        )
+    return Studio(Path(source).name if Path(source).exists() else source, {path.stem: Projection.load(path) for path in paths})

@@ -1,0 +1,68 @@
+"""A finished run, from its record of plain data: columns, remarks and the sentences under the figures. No model, no gradio.
+
+A run that has just ended and a precomputed example go through the same functions, so they look the same.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from app import words
+
+
+@dataclass(frozen=True)
+class View:
+    """What the page shows of a run: HTML of both columns, of the status line and of the remarks; figures at the end only."""
+
+    plain: str = ""
+    steered: str = ""
+    status: str = ""
+    remarks: str = ""
+    heads_words: str = ""
+    router_words: str = ""
+    figures: dict[str, Any] | None = None  # "heads", "router", "tokens": plotly figures or None
+
+
+def finished(done: dict[str, Any], prompt: str, drawn: dict[str, Any] | None, status: str | None = None) -> View:
+    """The last view of a run, from its record: a real run and a precomputed example look the same."""
+    plain, steered = done["plain"], done["steered"]
+    left, right, sentence = words.differences(plain["text"], steered["text"], prompt)
+    remarks = [sentence]
+    if words.repetitive(steered["text"]):
+        both = words.repetitive(plain["text"])
+        remarks.append("Both answers repeat themselves." if both else "The steered answer repeats itself: lower Strength.")
+    return View(left, right, status or _summary(done), "<br>".join(remarks), _heads(done), _router(done), drawn)
+
+
+def rate(count: int, seconds: float) -> str:
+    """Speed as an ending of a status line; nothing while there is none worth telling."""
+    speed = count / seconds if seconds > 0 else math.nan
+    return f" · {speed:.0f} tokens/s" if speed >= 1 else ""
+
+
+def _summary(done: dict[str, Any]) -> str:
+    plain, steered = done["plain"], done["steered"]
+    count = max(plain["tokens"], steered["tokens"])
+    speed = rate(count, done["seconds"])
+    if "stopped" in (plain["finish"], steered["finish"]):
+        return f"Stopped after {words.plural(count, 'token')}{speed}"
+    cut = " · cut at the token limit" if "length" in (plain["finish"], steered["finish"]) else ""
+    return f"Done: {plain['tokens']} and {words.plural(steered['tokens'], 'token')} in {done['seconds']:.1f} s{speed}{cut}"
+
+
+def _heads(done: dict[str, Any]) -> str:
+    count, layers = sum(len(heads) for heads in done["heads"].values()), len(done["heads"])
+    strength = done["settings"]["strength"]
+    gain = f" at strength {strength:g}" if strength is not None else ""
+    return f"{count} of {done['all_heads']} heads in {words.plural(layers, 'layer')} were steered{gain}: the outlined ones."
+
+
+def _router(done: dict[str, Any]) -> str:
+    if done["totals"] is None:
+        name = escape(done["settings"]["mode"])
+        return f"One expert, {name}, steered every head: nothing to mix. Choose Adaptive to see the router at work."
+    shares = sorted(done["totals"].items(), key=lambda item: -item[1])
+    return "The router mixed " + ", ".join(f"{escape(name)} {share:.0%}" for name, share in shares) + " for this prompt."

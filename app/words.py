@@ -1,0 +1,137 @@
+"""Prompts, tokens and answers as HTML and as sentences. Knows strings and marks; no model, no gradio.
+
+Everything that somebody or some model wrote goes through `html.escape` here; no other file of the page makes HTML of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from html import escape
+
+from seka.prompts import Prompt
+from seka.tokens import Alignment
+
+EMPTY = '<span class="empty">{}</span>'
+
+
+def plural(count: int, noun: str) -> str:
+    """3, "token" -> "3 tokens"."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}".replace(",", "\u202f")
+
+
+def marked(prompt: Prompt) -> str:
+    """The prompt's text; marks as <mark> and <s>, markers without a partner flagged where they stand."""
+    stray = {at + i for at in prompt.unpaired for i in (0, 1)}
+    edges = {0, len(prompt.text)} | {edge for span in prompt.spans for edge in span}
+    edges |= {edge for at in prompt.unpaired for edge in (at, at + 2)}
+    cuts = sorted(edge for edge in edges if edge <= len(prompt.text))
+    out = []
+    for start, end in zip(cuts, cuts[1:], strict=False):
+        piece = escape(prompt.text[start:end])
+        weights = [w for a, b, w in prompt.marks if a <= start and end <= b]
+        if any(w < 0 for w in weights):
+            piece = f'<s class="ignore" title="ignored">{piece}</s>'
+        if any(w > 0 for w in weights):
+            piece = f'<mark class="emphasise" title="emphasised">{piece}</mark>'
+        if start in stray:
+            piece = f'<span class="stray" title="a marker without a partner: read as text">{piece}</span>'
+        out.append(piece)
+    return "".join(out)
+
+
+def chips(prompt: Prompt, alignment: Alignment) -> str:
+    """The prompt's tokens one by one; those that a mark touches look like the mark."""
+    out = []
+    for (start, end), weight in zip(alignment.offsets, alignment.weights, strict=True):
+        text = prompt.text[start:end]
+        shown = escape(text.replace("\n", "\u21b5").replace(" ", "\u00b7")) if text else "\u2205"
+        kind = "emphasise" if weight > 0 else "ignore" if weight < 0 else "neutral"
+        title = f' title="weight {weight:g}"' if weight else ""
+        out.append(f'<span class="token {kind}"{title}>{shown}</span>')
+        if "\n" in text:
+            out.append("<br>")
+    return "".join(out)
+
+
+def warnings(prompt: Prompt) -> list[str]:
+    """What the reader should know before running, as escaped sentences."""
+    out = []
+    for at in prompt.unpaired[:3]:
+        line = prompt.text.count("\n", 0, at) + 1
+        near = prompt.text[max(0, at - 12) : at + 14].replace("\n", " ").strip()
+        marker = escape(prompt.text[at : at + 2])
+        out.append(f"<code>{marker}</code> in line {line} has no partner and is read as text: \u201c{escape(near)}\u201d")
+    if len(prompt.unpaired) > 3:
+        out.append(f"{len(prompt.unpaired) - 3} more markers have no partner.")
+    if not prompt.spans:
+        out.append("Nothing is highlighted yet: both answers will be the same. Select some words and press Highlight.")
+    return out
+
+
+def summary(prompt: Prompt, alignment: Alignment | None, limit: int) -> str:
+    """Counts under the preview."""
+    up = sum(weight > 0 for _, _, weight in prompt.marks)
+    parts = [plural(up, "highlight")] if up else []
+    if len(prompt.spans) > up:
+        parts.append(f"{len(prompt.spans) - up} ignored")
+    if alignment is None:
+        return " \u00b7 ".join([*parts, "counting tokens when the model is there"])
+    total = len(alignment.ids)
+    if prompt.spans:
+        parts.append(f"{sum(weight != 0 for weight in alignment.weights)} of {plural(total, 'token')} steered")
+    else:
+        parts.append(plural(total, "token"))
+    return " \u00b7 ".join([*parts, f"limit {limit}"])
+
+
+def answer(text: str, prompt: str = "", running: bool = False) -> str:
+    """One column: the end of the prompt in a quiet colour, then what the model wrote, escaped."""
+    body = escape(text) if text else EMPTY.format("…" if running else "(no words)")
+    return _column(prompt, body)
+
+
+def differences(plain: str, steered: str, prompt: str = "") -> tuple[str, str, str]:
+    """Both columns with differing words in <del> and <ins>, and a sentence on how much differs."""
+    left, right = (re.findall(r"\S+\s*|\s+", text) for text in (plain, steered))
+    keys = [[word.strip() for word in words] for words in (left, right)]
+    out: tuple[list[str], list[str]] = ([], [])
+    changed = [0, 0]
+    for kind, a, b, c, d in SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
+        for side, tag, words in ((0, "del", left[a:b]), (1, "ins", right[c:d])):
+            if words and kind != "equal":
+                changed[side] += len(words)
+                text = "".join(words)
+                tail = text[len(text.rstrip()) :]
+                out[side].append(f"<{tag}>{escape(text.rstrip())}</{tag}>{escape(tail)}")
+            else:
+                out[side].append(escape("".join(words)))
+    if plain == steered:
+        sentence = "Both answers are identical. Raise Strength, or highlight the fact itself."
+    elif max(changed) == 0:
+        sentence = "The answers differ in blanks only."
+    else:
+        sentence = f"{max(changed)} of {plural(max(len(left), len(right)), 'word')} differ."
+    columns = [_column(prompt, "".join(part) or EMPTY.format("(no words)")) for part in out]
+    return columns[0], columns[1], sentence
+
+
+def repetitive(text: str) -> bool:
+    """Whether the text ends in the same one to eight words four times over."""
+    words = text.split()
+    return any(
+        len(words) >= 4 * size and words[-4 * size :] == words[-size:] * 4 for size in range(1, min(8, len(words) // 4) + 1)
+    )
+
+
+def notice(sentences: Sequence[str], kind: str = "note") -> str:
+    """Sentences (escaped already) as one block; nothing for none."""
+    return f'<div class="{kind}">' + "<br>".join(sentences) + "</div>" if sentences else ""
+
+
+def _column(prompt: str, body: str) -> str:
+    last = prompt.rstrip("\n").rpartition("\n")[2]
+    lead = last if len(last) <= 90 else "… " + last[-88:].partition(" ")[2]
+    shown = f'<span class="lead">{escape(lead)}</span>' if lead.strip() else ""
+    return f'<div class="answer">{shown}<span class="written">{body}</span></div>'

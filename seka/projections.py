@@ -1,0 +1,212 @@
+"""What was learnt about a model's keys: per layer and KV head a subspace, and how sensitive the head is to relevance.
+
+Knows files and algebra; how factors are learnt is in `learn`, how they act is in `steering`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from seka.sites import fingerprint
+
+FORMAT = 1
+#: Vectors stored for every head even where the rank is lower, for a router to use.
+STORED = 16
+
+
+class ProjectionMismatch(ValueError):
+    """A projection that was learnt on another model."""
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Left singular vectors of one moment, for every head of a layer.
+
+    values (H, D): singular values, NaN where the source had none. rank (H,) int64. vectors (H, D, R): orthonormal
+    columns, zeros beyond what is stored; R is at least the largest rank.
+    """
+
+    values: Tensor
+    rank: Tensor
+    vectors: Tensor
+
+    def basis(self) -> Tensor:
+        """(H, D, R) the first `rank` vectors of each head, zeros beyond."""
+        keep = torch.arange(self.vectors.shape[-1]) < self.rank[:, None]
+        return self.vectors * keep[:, None, :]
+
+    def projector(self) -> Tensor:
+        """(H, D, D) onto the first `rank` vectors of each head."""
+        basis = self.basis()
+        return basis @ basis.mT
+
+
+@dataclass(frozen=True)
+class LayerProjection:
+    """One layer. positive spans P+; negative spans the complement of P- (a tail is stored as the head it complements).
+
+    shift (H,): mean over answer tokens of ||k+ - k-||_2. relative_shift (H,): the same over the mean norm of the
+    neutral key, which has no unit. NaN where unknown. present (H,) bool: False for a head the source left out.
+    """
+
+    positive: Factors
+    negative: Factors | None
+    shift: Tensor
+    relative_shift: Tensor
+    present: Tensor
+
+
+@dataclass(frozen=True)
+class Projection:
+    """The learnt projection of one model: a `LayerProjection` by layer index, and a header that says where it is from."""
+
+    parts: Mapping[int, LayerProjection]
+    header: Mapping[str, Any]
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Layer indices, ascending."""
+        return tuple(sorted(self.parts))
+
+    @property
+    def shift(self) -> dict[int, Tensor]:
+        """{layer: (H,)} mean distance of relevant from irrelevant keys, in key units."""
+        return {layer: self.parts[layer].shift for layer in self.layers}
+
+    @property
+    def relative_shift(self) -> dict[int, Tensor]:
+        """{layer: (H,)} shift over the mean norm of a neutral key; no unit. NaN where unknown."""
+        return {layer: self.parts[layer].relative_shift for layer in self.layers}
+
+    @property
+    def name(self) -> str:
+        return str(self.header.get("name", ""))
+
+    @property
+    def description(self) -> str:
+        return str(self.header.get("description", ""))
+
+    @property
+    def recommended_gain(self) -> float | None:
+        """The gain its makers chose on validation prompts, or None."""
+        gain = self.header.get("recommended_gain")
+        return None if gain is None else float(gain)
+
+    def part(self, layer: int) -> LayerProjection:
+        """The layer's part. ValueError when the projection does not hold it: layers are looked up, never counted off."""
+        if layer not in self.parts:
+            raise ValueError(f"layer {layer} is not in this projection; it holds {list(self.layers)}")
+        return self.parts[layer]
+
+    def positive(self, layer: int) -> Tensor:
+        """(H, D, D) P+ of every head, no threshold applied; zeros for an absent head."""
+        part = self.part(layer)
+        return part.positive.projector() * part.present[:, None, None]
+
+    def negative(self, layer: int) -> Tensor:
+        """(H, D, D) P- of every head. ValueError when none was learnt."""
+        part = self.part(layer)
+        if part.negative is None:
+            raise ValueError("this projection has no negative channel; use negative=0, or learn it from triplets")
+        eye = torch.eye(part.negative.vectors.shape[1])
+        return (eye - part.negative.projector()) * part.present[:, None, None]
+
+    def with_header(self, **changes: Any) -> Projection:
+        """The same projection with header entries changed (recommended_gain, name, description, ...)."""
+        return replace(self, header={**self.header, **changes})
+
+    def random(self, seed: int = 0) -> Projection:
+        """A control: subspaces of the same ranks in directions that mean nothing."""
+        generator = torch.Generator().manual_seed(seed)
+
+        def draw(factors: Factors) -> Factors:
+            gauss = torch.randn(factors.vectors.shape, generator=generator)
+            return replace(factors, vectors=torch.linalg.qr(gauss).Q)
+
+        parts = {
+            layer: replace(
+                self.parts[layer],
+                positive=draw(self.parts[layer].positive),
+                negative=None if (tail := self.parts[layer].negative) is None else draw(tail),
+            )
+            for layer in self.layers
+        }
+        return Projection(parts, {**self.header, "name": f"random ({self.name}, seed {seed})"})
+
+    def check(self, model: nn.Module) -> None:
+        """ProjectionMismatch, naming both sides, unless it was learnt on this very model (any dtype)."""
+        here = fingerprint(model)
+        for key, theirs in self.header["geometry"].items():
+            if here["geometry"][key] != theirs:
+                raise ProjectionMismatch(
+                    f"this projection was learnt on {self.header['model']!r} with {key} {theirs}; "
+                    f"the model {here['model']!r} has {here['geometry'][key]}. Learn one for it: python -m seka learn"
+                )
+        theirs = torch.tensor(self.header["key_weights"])
+        ours = torch.tensor(here["key_weights"])
+        if theirs.shape != ours.shape or not torch.allclose(theirs, ours, rtol=2**-7, atol=1e-6):
+            raise ProjectionMismatch(
+                f"this projection was learnt on {self.header['model']!r}; the model {here['model']!r} has the same shape "
+                "but other key weights. Learn one for it: python -m seka learn"
+            )
+
+    def save(self, path: str | Path) -> None:
+        """Write safetensors: tensors by layer, and the header as JSON in the metadata."""
+        tensors = {}
+        for layer in self.layers:
+            part, at = self.parts[layer], f"layers.{layer}"
+            tensors |= {f"{at}.{key}": getattr(part, key) for key in ("shift", "relative_shift", "present")}
+            for channel, factors in (("positive", part.positive), ("negative", part.negative)):
+                if factors is not None:
+                    tensors |= {f"{at}.{channel}.{key}": getattr(factors, key) for key in ("values", "rank", "vectors")}
+        header = {**self.header, "format": FORMAT, "layers": list(self.layers)}
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+        save_file({k: v.contiguous() for k, v in tensors.items()}, path, metadata={"seka": json.dumps(header)})
+
+    @classmethod
+    def load(cls, path: str | Path) -> Projection:
+        """Read a file that `save` wrote. ValueError for anything else; nothing in the file is executed."""
+        if str(path).endswith((".pt", ".pth", ".bin")):
+            raise ValueError(f"{path} is a PyTorch file; convert it once: python -m seka convert {path} OUT.safetensors --model M")
+        if not Path(path).is_file():
+            raise ValueError(f"no projection at {path}; wanted a file that `python -m seka learn` wrote")
+        try:
+            with safe_open(path, framework="pt") as file:
+                header = json.loads((file.metadata() or {})["seka"])
+                if header["format"] != FORMAT:
+                    raise ValueError(f"{path} has format {header['format']}, this seka reads {FORMAT}; update seka or learn anew")
+                parts = {int(layer): _part(file, f"layers.{layer}") for layer in header["layers"]}
+            for key in ("model", "geometry", "key_weights"):
+                header[key]
+        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path} is not a projection of seka ({type(error).__name__}: {error})") from None
+        return cls(parts, header)
+
+
+def _part(file: Any, at: str) -> LayerProjection:
+    names = set(file.keys())
+
+    def factors(channel: str) -> Factors:
+        values, rank, vectors = (file.get_tensor(f"{at}.{channel}.{key}") for key in ("values", "rank", "vectors"))
+        heads, width = values.shape
+        if vectors.shape[:2] != (heads, width) or rank.shape != (heads,) or not bool((rank <= vectors.shape[2]).all()):
+            raise ValueError(
+                f"{at}.{channel}: values {tuple(values.shape)}, rank {tuple(rank.shape)} up to {int(rank.max())} and "
+                f"vectors {tuple(vectors.shape)} do not belong together; wanted (H, D), (H,), (H, D, R)"
+            )
+        if not bool(vectors.isfinite().all()):
+            raise ValueError(f"{at}.{channel}: the vectors hold NaN or infinity")
+        return Factors(values, rank, vectors)
+
+    shift, relative, present = (file.get_tensor(f"{at}.{key}") for key in ("shift", "relative_shift", "present"))
+    negative = factors("negative") if f"{at}.negative.values" in names else None
+    return LayerProjection(factors("positive"), negative, shift, relative, present)

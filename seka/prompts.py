@@ -1,0 +1,191 @@
+"""A prompt and its marked spans, and the `**marked**` way of writing them. Knows only `str`: no tokens, no model."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+Span = tuple[int, int]
+
+#: What each marker means when it is typed: `**emphasise**` weighs 1, `~~ignore~~` weighs -1.
+MARKERS: Mapping[str, float] = MappingProxyType({"**": 1.0, "~~": -1.0})
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Text without markers, and which parts of it are marked.
+
+    text: what the model reads.
+    spans: (start, end) in code points of `text`, end exclusive. They may overlap.
+    weights: one per span; above 0 emphasises, below 0 suppresses. None means 1 for each.
+    rendered: the text already holds everything the model expects (a chat template), so that no special tokens are added.
+    unpaired: code-point positions in `text` of markers that were left as they stood (see `marked`).
+    """
+
+    text: str
+    spans: tuple[Span, ...] = ()
+    weights: tuple[float, ...] | None = None
+    rendered: bool = False
+    unpaired: tuple[int, ...] = field(default=(), compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise TypeError(f"a prompt's text is a str, given {type(self.text).__name__}")
+        object.__setattr__(self, "spans", tuple((int(start), int(end)) for start, end in self.spans))
+        weights = self.weights if self.weights is not None else (1.0,) * len(self.spans)
+        object.__setattr__(self, "weights", tuple(float(weight) for weight in weights))
+        if len(self.marks) != len(self.spans) or len(weights) != len(self.spans):
+            raise ValueError(f"{len(self.spans)} spans but {len(weights)} weights; give one weight for each span")
+        for start, end, weight in self.marks:
+            if not 0 <= start < end <= len(self.text):
+                raise ValueError(
+                    f"span ({start}, {end}) does not fit the text of {len(self.text)} code points; "
+                    "wanted 0 <= start < end <= length"
+                )
+            if not self.text[start:end].strip():
+                raise ValueError(f"span ({start}, {end}) holds only blanks: {self.text[start:end]!r}; mark some words")
+            if weight == 0 or not math.isfinite(weight):
+                raise ValueError(f"span {self.text[start:end]!r} weighs {weight}; wanted a finite weight other than 0")
+
+    @property
+    def marks(self) -> tuple[tuple[int, int, float], ...]:
+        """(start, end, weight) of each span."""
+        return tuple((start, end, weight) for (start, end), weight in zip(self.spans, self.weights or (), strict=False))
+
+    @classmethod
+    def marked(cls, text: str, markers: Mapping[str, float] | None = MARKERS) -> Prompt:
+        r"""Read `**emphasise**` and `~~ignore~~`; `markers=None` takes everything literally.
+
+        Markers of one kind pair from left to right; blanks and newlines inside are fine; the kinds may nest or cross.
+        `\**` and `\~~` are literal (of n backslashes directly before a marker half stay, and an odd one makes the
+        marker literal). An unpaired marker, or a pair around nothing but blanks, stays in the text and is reported in
+        `unpaired`. `***x***` marks `*x` and leaves `*`.
+        """
+        if not isinstance(text, str):
+            raise TypeError(f"a prompt's text is a str, given {type(text).__name__}")
+        if markers is None:
+            return cls(text)
+        if not markers:
+            raise ValueError("no markers given; wanted at least one, or markers=None to take everything literally")
+        return _read(text, markers)
+
+    @classmethod
+    def find(cls, text: str, *phrases: str) -> Prompt:
+        """Mark each phrase where it stands in `text`. ValueError when one is absent or stands there more than once."""
+        spans = []
+        for phrase in phrases:
+            count = text.count(phrase) if phrase else 0
+            if count != 1:
+                raise ValueError(
+                    f"{phrase!r} stands {count} times in the text; wanted exactly once. "
+                    "Give a longer phrase, or spans: Prompt(text, [(start, end)])"
+                )
+            start = text.index(phrase)
+            spans.append((start, start + len(phrase)))
+        return cls(text, tuple(spans))
+
+    def to_marked(self, markers: Mapping[str, float] = MARKERS) -> str:
+        """Write the prompt with markers, so that `Prompt.marked` reads it back; overlapping spans of a kind are merged.
+
+        ValueError when the markers cannot express it (another weight, or a span that ends beside the marker's letter).
+        """
+        by_weight = {weight: marker for marker, weight in markers.items()}
+        edges: dict[int, list[str]] = {}
+        merged: list[tuple[int, int, float]] = []
+        for weight in dict.fromkeys(weight for _, _, weight in self.marks):
+            if weight not in by_weight:
+                raise ValueError(f"no marker weighs {weight}; markers are {dict(markers)}. Keep the spans and weights")
+            for start, end in _union([(s, e) for s, e, w in self.marks if w == weight]):
+                merged.append((start, end, weight))
+                edges.setdefault(start, []).append(by_weight[weight])
+                edges.setdefault(end, []).insert(0, by_weight[weight])
+        written = _write(self.text, edges, tuple(markers))
+        back = _read(written, markers)
+        if back.text != self.text or sorted(back.marks) != sorted(merged):
+            raise ValueError(f"markers cannot express these spans of {self.text!r}: a span touches a marker's own letter")
+        return written
+
+
+def _pieces(text: str, markers: tuple[str, ...]) -> list[tuple[str, bool]]:
+    """Cut text into (piece, is a live marker), backslashes before markers resolved."""
+    pattern = re.compile(r"(\\*)(" + "|".join(re.escape(marker) for marker in markers) + ")")
+    pieces: list[tuple[str, bool]] = []
+    position = 0
+    for match in pattern.finditer(text):
+        slashes = len(match[1])
+        pieces.append((text[position : match.start()] + "\\" * (slashes // 2), False))
+        pieces.append((match[2], slashes % 2 == 0))
+        position = match.end()
+    pieces.append((text[position:], False))
+    return pieces
+
+
+def _read(text: str, markers: Mapping[str, float]) -> Prompt:
+    pieces = _pieces(text, tuple(markers))
+    opened: dict[str, int] = {}
+    pairs: list[tuple[int, int]] = []
+    for index, (piece, live) in enumerate(pieces):
+        if not live:
+            continue
+        start = opened.pop(piece, None)
+        if start is None:
+            opened[piece] = index
+        elif _blank_between(pieces, start, index, pairs):
+            continue  # an empty pair: both markers stay
+        else:
+            pairs.append((start, index))
+    gone = {index for pair in pairs for index in pair}
+    offsets, out, length, unpaired = [], [], 0, []
+    for index, (piece, live) in enumerate(pieces):
+        offsets.append(length)
+        if index in gone:
+            continue
+        if live:
+            unpaired.append(length)
+        out.append(piece)
+        length += len(piece)
+    marks = sorted((offsets[a], offsets[b], markers[pieces[a][0]]) for a, b in pairs)
+    return Prompt(
+        "".join(out),
+        tuple((start, end) for start, end, _ in marks),
+        tuple(weight for _, _, weight in marks),
+        unpaired=tuple(unpaired),
+    )
+
+
+def _blank_between(pieces: list[tuple[str, bool]], start: int, end: int, pairs: list[tuple[int, int]]) -> bool:
+    """Nothing but blanks and other live markers between. Markers of another kind do not count as content, whether
+    or not they find a partner later, so that the answer never depends on what follows."""
+    return not any(piece.strip() for piece, live in pieces[start + 1 : end] if not live)
+
+
+def _union(spans: list[Span]) -> list[Span]:
+    out: list[Span] = []
+    for start, end in sorted(spans):
+        if out and start < out[-1][1]:
+            out[-1] = (out[-1][0], max(end, out[-1][1]))
+        else:
+            out.append((start, end))
+    return out
+
+
+def _write(text: str, edges: Mapping[int, list[str]], markers: tuple[str, ...]) -> str:
+    out = ""
+    position = 0
+    while position <= len(text):
+        for marker in edges.get(position, ()):
+            slashes = len(out) - len(out.rstrip("\\"))
+            out += "\\" * slashes + marker
+        literal = next((marker for marker in markers if text.startswith(marker, position)), None)
+        inside = literal and any(edge in edges for edge in range(position + 1, position + len(literal)))
+        if literal and not inside:
+            slashes = len(out) - len(out.rstrip("\\"))
+            out += "\\" * (slashes + 1) + literal
+            position += len(literal)
+        else:
+            out += text[position : position + 1]
+            position += 1
+    return out

@@ -1,0 +1,156 @@
+"""Mix several experts by the prompt's own query (AdaSEKA, arXiv 2603.01281). Knows scores and files; edits nothing.
+
+An expert is a `Projection`. For the last token of a prompt, each layer's query asks each expert's leading singular
+vectors how much it lies in their span; the answers, scaled so that the largest is 1, weigh the experts per KV head.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from seka.projections import Projection
+from seka.sites import Site
+
+SCORES = ("energy", "signed")
+WAYS = ("online", "two_pass")
+
+
+@dataclass(frozen=True)
+class Routing:
+    """How experts were weighed. names: E of them. coefficients {layer: (B, E, H)}, largest magnitude 1 per row and head;
+    0 for an expert that leaves the head out, for a row that is not routed, and for a head that is not steered."""
+
+    names: tuple[str, ...]
+    coefficients: Mapping[int, Tensor]
+
+    def row(self, index: int) -> Routing:
+        """The routing of one row, (1, E, H) per layer."""
+        return Routing(self.names, {layer: c[index : index + 1] for layer, c in self.coefficients.items()})
+
+    def totals(self) -> dict[str, float]:
+        """Share of each expert in all coefficients' magnitude, over rows, layers and heads; they sum to 1."""
+        weight = torch.stack([c.abs().sum((0, 2)) for c in self.coefficients.values()]).sum(0)
+        total = float(weight.sum()) or 1.0
+        return {name: float(w) / total for name, w in zip(self.names, weight.tolist(), strict=True)}
+
+
+class Router:
+    """Experts and how to weigh them.
+
+    experts: {name: Projection}, all of one model and of the same layers.
+    top: K leading vectors used of each expert, whatever its rank.
+    score: "energy", sum_k s_k (q.u_k)^2 / (||q||^2 sum_k s_k), which no sign and no scale of an expert's moments can
+        change; or "signed", the paper's sum_k s_k (q.u_k), with vectors turned at learning time so that the mean
+        relevant key projects positively.
+    way: "online" weighs within the one pass, by queries that lower steered layers have already touched; "two_pass"
+        takes them from an unsteered pass of the decoder first, which is the paper's arithmetic.
+    """
+
+    def __init__(
+        self, experts: Mapping[str, Projection], top: int = 5, score: str = "energy", way: str = "online"
+    ) -> None:
+        if not experts:
+            raise ValueError("a router needs at least one expert: Router({name: Projection, ...})")
+        if score not in SCORES:
+            raise ValueError(f"score {score!r} is unknown; wanted one of {SCORES}")
+        if way not in WAYS:
+            raise ValueError(f"way {way!r} is unknown; wanted one of {WAYS}")
+        self.experts, self.names, self.score, self.way = dict(experts), tuple(experts), score, way
+        first = self.names[0]
+        self.layers = self.experts[first].layers
+        stored = min(p.positive.vectors.shape[2] for e in self.experts.values() for p in e.parts.values())
+        if not 1 <= top <= stored:
+            raise ValueError(f"top is {top}; these experts store {stored} vectors a head, so wanted 1 to {stored}")
+        self.top = top
+        for name, expert in self.experts.items():
+            if expert.layers != self.layers or expert.header["geometry"] != self.experts[first].header["geometry"]:
+                raise ValueError(
+                    f"experts {first!r} (layers {list(self.layers)}, model {self.experts[first].header['model']!r}) and {name!r} "
+                    f"(layers {list(expert.layers)}, model {expert.header['model']!r}) do not belong together"
+                )
+            for layer, part in expert.parts.items():
+                if not bool(part.positive.values[part.present].isfinite().all()):
+                    raise ValueError(
+                        f"expert {name!r} has no singular values (layer {layer}), so it cannot be weighed; use it alone, "
+                        "or convert the published *_svd.pt file instead"
+                    )
+
+    @classmethod
+    def load(
+        cls, source: Mapping[str, str | Path] | str | Path, top: int = 5, score: str = "energy", way: str = "online"
+    ) -> Router:
+        """From {name: path}, or from a JSON file that holds just that (paths relative to the file, else as they are)."""
+        paths = dict(source) if isinstance(source, Mapping) else _config(Path(source))
+        return cls({name: Projection.load(path) for name, path in paths.items()}, top, score, way)
+
+    @property
+    def recommended_gain(self) -> float | None:
+        """The mean of the experts' recommended gains, or None where one has none."""
+        gains = [expert.recommended_gain for expert in self.experts.values()]
+        known = [gain for gain in gains if gain is not None]
+        return sum(known) / len(known) if len(known) == len(gains) else None
+
+    def check(self, model: nn.Module) -> None:
+        """ProjectionMismatch unless every expert was learnt on this model."""
+        for expert in self.experts.values():
+            expert.check(model)
+
+    def vectors(self, layer: int) -> Tensor:
+        """(E, H, D, K) leading vectors of every expert."""
+        return torch.stack([expert.part(layer).positive.vectors[:, :, : self.top] for expert in self.experts.values()])
+
+    def values(self, layer: int) -> Tensor:
+        """(E, H, K) their singular values; 0 for an absent head."""
+        rows = [expert.part(layer).positive.values[:, : self.top].nan_to_num(0.0) for expert in self.experts.values()]
+        return torch.stack(rows)
+
+    def allowed(self, layer: int, min_shift: float) -> Tensor:
+        """(E, H) bool: which expert takes part in which head."""
+        return torch.stack([threshold(expert, layer, min_shift, name) for name, expert in self.experts.items()])
+
+
+def threshold(projection: Projection, layer: int, min_shift: float, name: str = "") -> Tensor:
+    """(H,) bool: heads that are present and whose relative shift reaches `min_shift`. ValueError where it is unknown."""
+    part = projection.part(layer)
+    if min_shift <= 0:
+        return part.present.clone()
+    known = part.relative_shift[part.present]
+    if bool(known.isnan().any()):
+        raise ValueError(
+            f"min_shift={min_shift} cannot be applied: the projection {name or projection.name!r} does not know its shifts "
+            "(it was converted); use min_shift=0 or heads={layer: [heads]}"
+        )
+    return part.present & (part.relative_shift >= min_shift)
+
+
+def weigh(query: Tensor, vectors: Tensor, values: Tensor, allowed: Tensor, score: str, site: Site) -> Tensor:
+    """(B, E, H) coefficients a / max|a| from queries (B, Q, D), vectors (E, H, D, K), values (E, H, K), allowed (E, H).
+
+    The query heads that share a KV head are averaged.
+    """
+    shared = query.unflatten(1, (site.heads, site.query_heads // site.heads)).mean(2)
+    dots = torch.einsum("bhd,ehdk->behk", shared, vectors)
+    if score == "signed":
+        raw = (dots * values).sum(-1)
+    else:
+        scale = shared.square().sum(-1)[:, None, :] * values.sum(-1)
+        raw = (dots.square() * values).sum(-1) / torch.where(scale > 0, scale, 1.0)
+    raw = raw * allowed
+    largest = raw.abs().amax(1, keepdim=True)
+    return raw / torch.where(largest > 0, largest, 1.0)
+
+
+def _config(path: Path) -> dict[str, str | Path]:
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} could not be read as a router's configuration ({error}); wanted JSON {{expert: path}}") from None
+    if not isinstance(entries, dict) or not entries or not all(isinstance(value, str) for value in entries.values()):
+        raise ValueError(f"{path} is not a router's configuration; wanted a flat JSON object {{expert: path}}")
+    return {name: path.parent / value if (path.parent / value).exists() else value for name, value in entries.items()}

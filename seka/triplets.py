@@ -1,0 +1,78 @@
+"""Contrastive triplets: a context, the question its answer belongs to, and a question it does not. Text only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+KEYS = ("context", "question", "answer", "other_question")
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """`answer` stands in `context`; `question` asks for it, `other_question` asks for something else."""
+
+    context: str
+    question: str
+    answer: str
+    other_question: str
+
+
+def bundled() -> list[Triplet]:
+    """The triplets that come with seka."""
+    return read(Path(__file__).resolve().parents[1] / "assets" / "triplets.jsonl")
+
+
+def read(path: str | Path) -> list[Triplet]:
+    """Read JSONL, one record a line, in file order.
+
+    A record has our four keys, or is a published pair (context_1, question_1, answer_1, context_2, question_2,
+    answer_2), which gives two triplets. ValueError names file, line and what is missing.
+    """
+    triplets: list[Triplet] = []
+    with open(path, encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            where = f"{path}, line {number}"
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{where}: not JSON ({error.msg}); wanted one object a line with {', '.join(KEYS)}") from None
+            triplets.extend(_triplets(record, where))
+    if not triplets:
+        raise ValueError(f"{path} holds no triplets; wanted one JSON object a line with {', '.join(KEYS)}")
+    return triplets
+
+
+def _triplets(record: Any, where: str) -> list[Triplet]:
+    if isinstance(record, dict) and "context_1" in record:
+        halves = [[f"{name}_{half}" for name in ("context", "question", "answer")] for half in (1, 2)]
+        first, second = ([_text(record, key, where) for key in half] for half in halves)
+        return [_checked(Triplet(*first, second[1]), where), _checked(Triplet(*second, first[1]), where)]
+    if isinstance(record, dict):
+        return [_checked(Triplet(*(_text(record, key, where) for key in KEYS)), where)]
+    raise ValueError(f"{where}: a {type(record).__name__}; wanted an object with {', '.join(KEYS)}")
+
+
+def _text(record: dict[str, Any], key: str, where: str) -> str:
+    value = record.get(key)
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{where}: {key!r} is {value!r}; wanted a text that is not blank")
+    return value
+
+
+def _checked(triplet: Triplet, where: str) -> Triplet:
+    if triplet.answer.casefold() not in triplet.context.casefold():
+        raise ValueError(f"{where}: the answer {triplet.answer!r} does not stand in its context {triplet.context!r}")
+    return triplet
+
+
+def digest(triplets: Sequence[Triplet]) -> str:
+    """A short name for exactly these triplets in this order."""
+    text = json.dumps([asdict(triplet) for triplet in triplets], ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
