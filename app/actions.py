@@ -178,6 +178,17 @@ def record(studio: Studio, pair: Comparison, settings: Settings) -> dict[str, An
     }
 
 
+def answer(studio: Studio, text: str, settings: Settings) -> dict[str, Any]:
+    """One whole run as plain data. ValueError for what `check` finds."""
+    pair = None
+    for pair in run(studio, text, settings):
+        pass
+    if pair is None:
+        raise ValueError("the run ended before the first word")
+    marks = [{"start": start, "end": end, "weight": weight} for start, end, weight in pair.prompt.marks]
+    return {"prompt": pair.prompt.text, "marks": marks, **record(studio, pair, settings)}
+
+
 def draw(studio: Studio, pair: Comparison, settings: Settings) -> dict[str, Any]:
     """The figures of a finished comparison."""
     routing: Routing | None = pair.steered.routing

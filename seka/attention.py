@@ -26,7 +26,9 @@ def attention_on_highlight(model: nn.Module, tokens: Tokens) -> dict[int, Tensor
     shares: dict[int, Tensor] = {}
 
     def observe(module: nn.Module, query: Tensor, key: Tensor, mask: Tensor | None, options: dict[str, Any]) -> None:
-        shares[layers[module]] = _last_row(query, key, mask, options) @ marked.to(query.device, torch.float32)[:, :, None]
+        shares[layers[module]] = (
+            _last_row(query, key, mask, options) @ marked.to(query.device, torch.float32)[:, :, None]
+        )
 
     with torch.no_grad(), _observing(model, observe):
         decoder(model)(input_ids=tokens.ids, attention_mask=tokens.attention, use_cache=False)
@@ -35,7 +37,7 @@ def attention_on_highlight(model: nn.Module, tokens: Tokens) -> dict[int, Tensor
 
 def _last_row(query: Tensor, key: Tensor, mask: Tensor | None, options: dict[str, Any]) -> Tensor:
     """(B, Q, T) attention weights of the last query. query (B, Q, T, D) and key (B, H, T, D) after the rotary embedding."""
-    batch, heads, _, width = query.shape
+    heads, width = query.shape[1], query.shape[3]
     last = query[:, :, -1].float().unflatten(1, (key.shape[1], heads // key.shape[1]))
     scale = options.get("scaling")
     logits = torch.einsum("bhgd,bhtd->bhgt", last, key.float()) * (width**-0.5 if scale is None else scale)
@@ -45,7 +47,8 @@ def _last_row(query: Tensor, key: Tensor, mask: Tensor | None, options: dict[str
     if mask is not None:
         row = mask[:, :, -1, : logits.shape[-1]]
         logits = logits.masked_fill(~row, -torch.inf) if row.dtype == torch.bool else logits + row.float()
-    return logits.softmax(-1)
+    weights: Tensor = logits.softmax(-1)
+    return weights
 
 
 @contextmanager
@@ -56,7 +59,9 @@ def _observing(model: Any, observe: Callable[..., None]) -> Iterator[None]:
         raise ValueError(f"attention back end {before!r} does not show its mask; wanted 'sdpa' or 'eager'")
     name = f"seka_observed_{before}"
 
-    def attend(module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any) -> Any:
+    def attend(
+        module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any
+    ) -> Any:
         observe(module, query, key, mask, options)
         inner = AttentionInterface()[before] if before != "eager" else _eager(module)
         return inner(module, query, key, value, mask, **options)

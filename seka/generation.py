@@ -69,7 +69,9 @@ def generate(model: Any, tokenizer: Any, prompt: Prompt, steering: Steering | No
         if kwargs.get(name) is not None:
             raise ValueError(f"{name} cannot be combined with seka: {reason}; leave it out")
     if kwargs.get("cache_implementation") == "paged":
-        raise ValueError("a paged cache mixes all requests in one row, so marked tokens cannot be placed; use another cache")
+        raise ValueError(
+            "a paged cache mixes all requests in one row, so marked tokens cannot be placed; use another cache"
+        )
     if kwargs.get("prefill_chunk_size"):
         kwargs["disable_compile"] = True  # a compiled chunk keeps or loses the hooks it was traced with
     tokens = _ready(model, tokenizer, prompt, kwargs.get("max_new_tokens"))
@@ -93,11 +95,7 @@ def generate(model: Any, tokenizer: Any, prompt: Prompt, steering: Steering | No
 
 def compare(model: Any, tokenizer: Any, prompt: Prompt, steering: Steering, **kwargs: Any) -> Comparison:
     """Plain and steered answer from one batch; the keyword arguments are those of `stream`."""
-    last = None
-    for last in stream(model, tokenizer, prompt, steering, **kwargs):
-        pass
-    if last is None:
-        raise RuntimeError("the stream ended before its first step")
+    *_, last = stream(model, tokenizer, prompt, steering, **kwargs)
     return last
 
 

@@ -114,15 +114,27 @@ def learn(
             progress(min(first + batch_size, len(triplets)), len(triplets))
     if not used:
         raise ValueError(f"none of {len(triplets)} triplets could be used ({left_out}); wanted at least one")
-    recipe = {"method": "seka", "energy": energy, "chat_template": chat_template, "min_attention_ratio": min_attention_ratio}
+    recipe = {
+        "method": "seka",
+        "energy": energy,
+        "chat_template": chat_template,
+        "min_attention_ratio": min_attention_ratio,
+    }
     header = {
         **fingerprint(model),
         "name": name,
         "description": description,
         "recipe": recipe,
-        "triplets": {"digest": digest(triplets), "given": len(triplets), "used": used, **left_out, "tokens": tokens_used},
+        "triplets": {
+            "digest": digest(triplets),
+            "given": len(triplets),
+            "used": used,
+            **left_out,
+            "tokens": tokens_used,
+        },
         "dtype": str(next(model.parameters()).dtype).removeprefix("torch."),
         "seka": VERSION,
+        "oriented": True,
         "recommended_gain": None,
     }
     parts = {site.layer: _part(sums, tokens_used, energy) for site, sums in zip(chosen, moments, strict=True)}
@@ -130,7 +142,7 @@ def learn(
 
 
 def _zeros(site: Site) -> _Moments:
-    device = site.attention.k_proj.weight.device  # type: ignore[union-attr]
+    device = next(site.attention.parameters()).device
     square, vector = (site.heads, site.width, site.width), (site.heads, site.width)
     shapes: tuple[tuple[int, ...], ...] = (square, square, vector, vector[:1], vector[:1])
     return _Moments(*(torch.zeros(shape, dtype=torch.float64, device=device) for shape in shapes))
@@ -142,7 +154,9 @@ def _even(three: Sequence[Prompt], tokenizer: Any, limit: int | None) -> bool:
     for prompt in three:
         row = align(prompt, tokenizer)
         if limit is not None and len(row.ids) > limit:
-            raise ValueError(f"a text of {len(row.ids)} tokens does not fit the model's {limit}: {prompt.text[:80]!r}...")
+            raise ValueError(
+                f"a text of {len(row.ids)} tokens does not fit the model's {limit}: {prompt.text[:80]!r}..."
+            )
         answers.append([i for i, weight in zip(row.ids, row.weights, strict=True) if weight])
     return answers[0] == answers[1] == answers[2]
 
@@ -182,7 +196,9 @@ def _accumulate(model: nn.Module, tokens: Tokens, chosen: Sequence[Site], moment
 def _part(sums: _Moments, n: int, energy: float) -> LayerProjection:
     for total in (sums.positive, sums.negative, sums.shift, sums.norm):
         if not bool(total.isfinite().all()):
-            raise ValueError("the model's keys hold NaN or infinity, so nothing can be learnt; load it in float32 or bfloat16")
+            raise ValueError(
+                "the model's keys hold NaN or infinity, so nothing can be learnt; load it in float32 or bfloat16"
+            )
     shift, norm = (sums.shift / n).float().cpu(), (sums.norm / n).float().cpu()
     positive, negative = (_factors(total / n, sums.mean, energy) for total in (sums.positive, sums.negative))
     return LayerProjection(positive, negative, shift, shift / norm, torch.ones(len(shift), dtype=torch.bool))

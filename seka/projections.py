@@ -161,7 +161,7 @@ class Projection:
 
     def save(self, path: str | Path) -> None:
         """Write safetensors: tensors by layer, and the header as JSON in the metadata."""
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for layer in self.layers:
             part, at = self.parts[layer], f"layers.{layer}"
             tensors |= {f"{at}.{key}": getattr(part, key) for key in ("shift", "relative_shift", "present")}
@@ -176,14 +176,18 @@ class Projection:
     def load(cls, path: str | Path) -> Projection:
         """Read a file that `save` wrote. ValueError for anything else; nothing in the file is executed."""
         if str(path).endswith((".pt", ".pth", ".bin")):
-            raise ValueError(f"{path} is a PyTorch file; convert it once: python -m seka convert {path} OUT.safetensors --model M")
+            raise ValueError(
+                f"{path} is a PyTorch file; convert it once: python -m seka convert {path} OUT.safetensors --model M"
+            )
         if not Path(path).is_file():
             raise ValueError(f"no projection at {path}; wanted a file that `python -m seka learn` wrote")
         try:
             with safe_open(path, framework="pt") as file:
                 header = json.loads((file.metadata() or {})["seka"])
                 if header["format"] != FORMAT:
-                    raise ValueError(f"{path} has format {header['format']}, this seka reads {FORMAT}; update seka or learn anew")
+                    raise ValueError(
+                        f"{path} has format {header['format']}, this seka reads {FORMAT}; update seka or learn anew"
+                    )
                 parts = {int(layer): _part(file, f"layers.{layer}") for layer in header["layers"]}
             for key in ("model", "geometry", "key_weights"):
                 header[key]

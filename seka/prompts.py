@@ -105,7 +105,9 @@ class Prompt:
         written = _write(self.text, edges, tuple(markers))
         back = _read(written, markers)
         if back.text != self.text or sorted(back.marks) != sorted(merged):
-            raise ValueError(f"markers cannot express these spans of {self.text!r}: a span touches a marker's own letter")
+            raise ValueError(
+                f"markers cannot express these spans of {self.text!r}: a span touches a marker's own letter"
+            )
         return written
 
 

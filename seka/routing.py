@@ -74,6 +74,11 @@ class Router:
                     f"experts {first!r} (layers {list(self.layers)}, model {self.experts[first].header['model']!r}) and {name!r} "
                     f"(layers {list(expert.layers)}, model {expert.header['model']!r}) do not belong together"
                 )
+            if score == "signed" and not expert.header.get("oriented"):
+                raise ValueError(
+                    f"expert {name!r} was converted, and the signs of its vectors are arbitrary, so score='signed' means "
+                    "nothing for it; use score='energy'"
+                )
             for layer, part in expert.parts.items():
                 if not bool(part.positive.values[part.present].isfinite().all()):
                     raise ValueError(
@@ -150,7 +155,9 @@ def _config(path: Path) -> dict[str, str | Path]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path} could not be read as a router's configuration ({error}); wanted JSON {{expert: path}}") from None
+        raise ValueError(
+            f"{path} could not be read as a router's configuration ({error}); wanted JSON {{expert: path}}"
+        ) from None
     if not isinstance(entries, dict) or not entries or not all(isinstance(value, str) for value in entries.values()):
         raise ValueError(f"{path} is not a router's configuration; wanted a flat JSON object {{expert: path}}")
     return {name: path.parent / value if (path.parent / value).exists() else value for name, value in entries.items()}

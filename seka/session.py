@@ -38,7 +38,9 @@ def exclusive(model: nn.Module) -> Iterator[None]:
     """Hold the model for one steering. RuntimeError when this thread steers it already."""
     with lock(model):
         if _steered.get(model):
-            raise RuntimeError("this model is being steered already; give all rows to one seka.steer(model, tokens, [...])")
+            raise RuntimeError(
+                "this model is being steered already; give all rows to one seka.steer(model, tokens, [...])"
+            )
         _steered[model] = True
         try:
             yield
@@ -139,7 +141,9 @@ class Session:
             )
         self._steps += 1
         self._call = (past, columns, rows // self._batch)
-        self._windows = [self._window(group, past, columns, rows // self._batch, inputs.device) for group in self.groups]
+        self._windows = [
+            self._window(group, past, columns, rows // self._batch, inputs.device) for group in self.groups
+        ]
 
     def _past(self, cache: Any, columns: int) -> int:
         """Columns that are in the cache. A static cache keeps the number on the device: it is read once, then counted."""

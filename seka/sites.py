@@ -72,7 +72,7 @@ class Site:
 
 def _unpack(output: Tensor, axes: str, heads: int, width: int) -> Tensor:
     if axes == "flat":
-        return output.unflatten(-1, (heads, width))
+        return output.reshape(*output.shape[:2], heads, width)
     return output.transpose(1, 2) if axes == "htd" else output
 
 
@@ -130,7 +130,11 @@ def _find(model: nn.Module) -> tuple[Site, ...]:
     columns = next(n for n in range(2, len(sizes) + 3) if n not in sizes)
     shapes = _shapes(model, [m for draft in drafts for m in (draft[2], draft[3])], columns)
     return tuple(
-        Site(*draft, _axes(shapes[draft[2]], columns, draft[4], draft[6]), _axes(shapes[draft[3]], columns, draft[5], draft[6]))
+        Site(
+            *draft,
+            _axes(shapes[draft[2]], columns, draft[4], draft[6]),
+            _axes(shapes[draft[3]], columns, draft[5], draft[6]),
+        )
         for draft in drafts
     )
 
@@ -161,9 +165,15 @@ def _shapes(model: nn.Module, modules: list[nn.Module], columns: int) -> dict[nn
 
 
 def _axes(shape: torch.Size, columns: int, heads: int, width: int) -> str:
-    layouts = {(1, columns, heads * width): "flat", (1, columns, heads, width): "thd", (1, heads, columns, width): "htd"}
+    layouts = {
+        (1, columns, heads * width): "flat",
+        (1, columns, heads, width): "thd",
+        (1, heads, columns, width): "htd",
+    }
     if tuple(shape) not in layouts:
-        raise UnsupportedModel(f"keys of shape {tuple(shape)} for {columns} tokens, {heads} heads of {width}: unknown layout")
+        raise UnsupportedModel(
+            f"keys of shape {tuple(shape)} for {columns} tokens, {heads} heads of {width}: unknown layout"
+        )
     return layouts[tuple(shape)]
 
 

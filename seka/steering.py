@@ -58,7 +58,12 @@ class Steering:
         self.allowed = {site.layer: self._allow(site.layer, min_shift, heads) for site in self.sites}
         self.sites = tuple(site for site in self.sites if bool(self.allowed[site.layer].any()))
         if not self.sites:
-            shifts = [float(s[~s.isnan()].max()) for e in self._experts() for s in e.relative_shift.values() if not s.isnan().all()]
+            shifts = [
+                float(s[~s.isnan()].max())
+                for e in self._experts()
+                for s in e.relative_shift.values()
+                if not s.isnan().all()
+            ]
             raise ValueError(
                 f"no head is steered with layers={layers!r}, min_shift={min_shift}, heads={heads}; "
                 f"the largest relative shift is {max(shifts, default=float('nan')):.3f}"
@@ -110,7 +115,9 @@ class Steering:
             return plus[:, :, None].expand(-1, -1, rank), None
         minus = (weights * self.negative).clamp(min=-1.0)[:, None] * mask[0]
         tail = self._tail(layer)
-        return torch.cat([plus[:, :, None].expand(-1, -1, rank - tail), -minus[:, :, None].expand(-1, -1, tail)], 2), minus
+        return torch.cat(
+            [plus[:, :, None].expand(-1, -1, rank - tail), -minus[:, :, None].expand(-1, -1, tail)], 2
+        ), minus
 
     def _tail(self, layer: int) -> int:
         """Vectors of P-'s complement at the end of the basis."""
@@ -128,7 +135,9 @@ class Steering:
         named = torch.zeros(present.shape[1], dtype=torch.bool)
         for head in heads[layer]:
             if not 0 <= head < len(named) or not bool(present[:, head].any()):
-                raise ValueError(f"head {head} of layer {layer} cannot be steered; this source has {present.any(0).nonzero().flatten().tolist()}")
+                raise ValueError(
+                    f"head {head} of layer {layer} cannot be steered; this source has {present.any(0).nonzero().flatten().tolist()}"
+                )
             named[head] = True
         return present & named
 
@@ -173,7 +182,9 @@ def _gains(source: Projection | Router, positive: float | None, negative: float)
             raise ValueError(f"{name} is {gain}; wanted a finite gain")
     if negative != 0:
         if isinstance(source, Router):
-            raise ValueError(f"negative={negative}: a router has no negative channel (AdaSEKA defines none); use negative=0")
+            raise ValueError(
+                f"negative={negative}: a router has no negative channel (AdaSEKA defines none); use negative=0"
+            )
         if any(part.negative is None for part in source.parts.values()):
             raise ValueError(f"negative={negative}: this projection has no negative channel; use negative=0")
     return float(positive), float(negative)

@@ -133,7 +133,9 @@ def chat(prompt: Prompt, tokenizer: Any, system: str | None = None) -> Prompt:
         kept = prompt.text.strip()
         shift = len(head) - (len(prompt.text) - len(prompt.text.lstrip()))
         if not found or rendered != head + kept + tail:
-            raise ValueError("the chat template changes the prompt's text, so marks cannot be placed; use it without chat")
+            raise ValueError(
+                "the chat template changes the prompt's text, so marks cannot be placed; use it without chat"
+            )
     low, high = len(head), len(head) + len(kept)
     spans = tuple((max(start + shift, low), min(end + shift, high)) for start, end in prompt.spans)
     return Prompt(rendered, spans, prompt.weights, rendered=True)

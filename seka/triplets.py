@@ -42,7 +42,9 @@ def read(path: str | Path) -> list[Triplet]:
             try:
                 record = json.loads(line)
             except json.JSONDecodeError as error:
-                raise ValueError(f"{where}: not JSON ({error.msg}); wanted one object a line with {', '.join(KEYS)}") from None
+                raise ValueError(
+                    f"{where}: not JSON ({error.msg}); wanted one object a line with {', '.join(KEYS)}"
+                ) from None
             triplets.extend(_triplets(record, where))
     if not triplets:
         raise ValueError(f"{path} holds no triplets; wanted one JSON object a line with {', '.join(KEYS)}")
@@ -52,8 +54,8 @@ def read(path: str | Path) -> list[Triplet]:
 def _triplets(record: Any, where: str) -> list[Triplet]:
     if isinstance(record, dict) and "context_1" in record:
         halves = [[f"{name}_{half}" for name in ("context", "question", "answer")] for half in (1, 2)]
-        first, second = ([_text(record, key, where) for key in half] for half in halves)
-        return [_checked(Triplet(*first, second[1]), where), _checked(Triplet(*second, first[1]), where)]
+        (c1, q1, a1), (c2, q2, a2) = ([_text(record, key, where) for key in half] for half in halves)
+        return [_checked(Triplet(c1, q1, a1, q2), where), _checked(Triplet(c2, q2, a2, q1), where)]
     if isinstance(record, dict):
         return [_checked(Triplet(*(_text(record, key, where) for key in KEYS)), where)]
     raise ValueError(f"{where}: a {type(record).__name__}; wanted an object with {', '.join(KEYS)}")

@@ -43,8 +43,16 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 
 @cache
-def build_model(family: str = "qwen3", dtype: torch.dtype = torch.float64, layers: int = 3, seed: int = 0, **changes: Any) -> Any:
-    """A random causal model: 2 KV heads, 4 query heads, width 16. Weights are scaled up so that attention is not flat."""
+def build_model(
+    family: str = "qwen3", dtype: torch.dtype | None = None, layers: int = 3, seed: int = 0, **changes: Any
+) -> Any:
+    """A random causal model: 2 KV heads, 4 query heads, width 16. Weights are scaled up so that attention is not flat.
+
+    float64 and SDPA, but float32 and eager for Gemma 2: transformers runs it in eager attention only (soft caps), and
+    eager attention makes NaN of padding rows in float64.
+    """
+    eager = family == "gemma2"
+    dtype = dtype or (torch.float32 if eager else torch.float64)
     torch.manual_seed(seed)
     settings = {
         "vocab_size": 400,
@@ -61,9 +69,9 @@ def build_model(family: str = "qwen3", dtype: torch.dtype = torch.float64, layer
         "pad_token_id": 0,
         **changes,
     }
-    # SDPA throughout: eager attention turns padding rows into NaN in float64, in transformers itself.
     config = AutoConfig.for_model(family, **settings)
-    return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation="sdpa").eval()
+    attention = "eager" if eager else "sdpa"
+    return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention).eval()
 
 
 @pytest.fixture
@@ -78,7 +86,7 @@ def family(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def model(family: str) -> Any:
-    """Each family in turn, float64."""
+    """Each family in turn, float64 (Gemma 2: float32)."""
     return build_model(family)
 
 

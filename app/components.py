@@ -1,0 +1,127 @@
+"""Parts of the page: theme, what goes into the document's head, the prompt editor, panels. Gradio and HTML; no handlers.
+
+The editor's actions run in the browser (assets/marks.js knows the grammar, assets/page.js the page): marking a word never
+asks the server. The same script gives plots the colours of the light or dark theme.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
+CSS = ASSETS / "page.css"
+FONT = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
+MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "Liberation Mono", "monospace")
+HERO = (
+    '<header class="hero"><h1>seka</h1><p>Mark the <mark class="emphasise">words that matter</mark>: '
+    "the model pays more attention to them. Below is the same model twice, without your marks and with them.</p></header>"
+)
+
+
+def head() -> str:
+    """The page's scripts, inline: nothing is fetched from elsewhere."""
+    scripts = "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in ("marks.js", "page.js"))
+    return f'<meta name="color-scheme" content="light dark">\n<script>\n{scripts}\n</script>'
+
+
+def theme() -> gr.themes.Base:
+    """Quiet paper by day, quiet slate by night; fonts of the system. page.css knows the same names."""
+    paper = gr.themes.Color(
+        "#fbfaf8", "#f5f3ef", "#e8e4dd", "#d6d1c7", "#a5a098", "#7b7770", "#5f5c57", "#454340", "#26272b", "#1b1d21", "#131518"
+    )
+    ink = gr.themes.Color(
+        "#f1f4fb", "#e1e8f6", "#c6d3ee", "#a3b8e2", "#7c98d3", "#5678bd", "#3d5da1", "#334e88", "#2b406d", "#243455", "#18233b"
+    )
+    base = gr.themes.Base(primary_hue=ink, secondary_hue=ink, neutral_hue=paper, font=FONT, font_mono=MONO, radius_size="md")
+    return base.set(
+        body_background_fill="#fbfaf8",
+        body_background_fill_dark="#131518",
+        body_text_color="#26272b",
+        body_text_color_dark="#e7e5e0",
+        body_text_color_subdued="#66635d",
+        body_text_color_subdued_dark="#a3a098",
+        background_fill_primary="#ffffff",
+        background_fill_primary_dark="#1b1d21",
+        background_fill_secondary="#f5f3ef",
+        background_fill_secondary_dark="#202328",
+        block_background_fill="#ffffff",
+        block_background_fill_dark="#1b1d21",
+        block_border_color="#e8e4dd",
+        block_border_color_dark="#2e3137",
+        border_color_primary="#e8e4dd",
+        border_color_primary_dark="#2e3137",
+        block_label_text_color="#66635d",
+        block_label_text_color_dark="#a3a098",
+        block_title_text_color="#45433f",
+        block_title_text_color_dark="#c9c6bf",
+        block_title_text_weight="600",
+        block_info_text_color="#66635d",
+        block_info_text_color_dark="#a3a098",
+        block_shadow="none",
+        input_background_fill="#ffffff",
+        input_background_fill_dark="#17191d",
+        input_border_color="#d6d1c7",
+        input_border_color_dark="#3a3e45",
+        button_primary_background_fill="#3d5da1",
+        button_primary_background_fill_hover="#334e88",
+        button_primary_background_fill_dark="#5678bd",
+        button_primary_background_fill_hover_dark="#6486ca",
+        button_primary_text_color="#ffffff",
+        button_secondary_background_fill="#ffffff",
+        button_secondary_background_fill_hover="#f5f3ef",
+        button_secondary_background_fill_dark="#202328",
+        button_secondary_background_fill_hover_dark="#2a2e34",
+        button_secondary_border_color="#d6d1c7",
+        button_secondary_border_color_dark="#3a3e45",
+        slider_color="#3d5da1",
+        slider_color_dark="#7c98d3",
+    )
+
+
+@dataclass(frozen=True)
+class Editor:
+    """The prompt box, its preview (filled by the page) and nothing else that the server needs to know."""
+
+    prompt: gr.Textbox
+    preview: gr.HTML
+
+
+def editor(value: str, preview: str) -> Editor:
+    """The prompt with its pens. Buttons and Ctrl/Cmd+B work on the text box in the browser."""
+    prompt = gr.Textbox(
+        value,
+        label="Prompt",
+        info="Select words with the mouse or keyboard, then choose a pen. Typing **emphasise** or ~~ignore~~ does the same.",
+        lines=6,
+        max_lines=14,
+        elem_id="prompt",
+        placeholder="Write or paste a prompt here.",
+        html_attributes=gr.InputHTMLAttributes(spellcheck=False),
+        autoscroll=False,
+    )
+    with gr.Row(elem_id="pens"):
+        pens = (
+            ("Highlight selection", "highlight", "seka.mark(1)"),
+            ("Ignore selection", "ignore", "seka.mark(-1)"),
+            ("Clear marks", "clear", "seka.clearMarks()"),
+            ("Undo", "undo", "seka.undo()"),
+        )
+        for label, name, call in pens:
+            button = gr.Button(label, size="sm", elem_id=f"pen-{name}", min_width=60)
+            button.click(None, None, None, js=f"() => {{ {call}; return []; }}", api_visibility="private")
+    gr.HTML('<div id="pen-note" role="status" aria-live="polite"></div>', js_on_load=None)
+    return Editor(prompt, gr.HTML(preview, elem_id="preview", js_on_load=None))
+
+
+def panel(name: str, title: str, subtitle: str, value: str) -> gr.HTML:
+    """One answer column with a heading and a copy button; returns the part that streams."""
+    with gr.Column(min_width=320, elem_classes=["panel", f"panel-{name}"]):
+        gr.HTML(
+            f'<div class="panel-head"><h2>{title}</h2><span>{subtitle}</span>'
+            f'<button type="button" class="copy" data-copy="{name}" aria-label="Copy the {title.lower()} answer">Copy</button></div>',
+            js_on_load=None,
+        )
+        return gr.HTML(value, elem_id=name, autoscroll=True, js_on_load=None)

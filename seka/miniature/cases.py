@@ -1,0 +1,291 @@
+"""Prompts with an answer: conflicts, biographies, questions, records, instructions; spans say where statements stand.
+
+A `Case` is used twice: the corpus writes it out as a document, evaluation marks one of its statements. Only ordinary
+text is in it. Which answer a document gives when its statements disagree is drawn with a chance that depends on the
+wording, so that a model that has learnt the corpus well is honestly undecided.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from random import Random
+
+from seka.miniature import sentences as s
+from seka.miniature.sentences import Fact, Style
+from seka.miniature.world import Wordings, person, relations, sentence
+
+PAIRS = Wordings(
+    (
+        "Previously {a}. Currently {b}.|0.35",
+        "Previously, {a}. Currently, {b}.|0.35",
+        "Some say {a}, others say {b}.|0.5",
+        "Some say that {a}. Others say that {b}.|0.5",
+        "In the past {a}. Now {b}.|0.3",
+        "{A}. {B}.|0.45",
+        "According to one report, {a}. According to another, {b}.|0.6",
+        "The old list says: {A}. The new list says: {B}.|0.4",
+        "At first {a}. Later {b}.|0.35",
+        "{A}. However, {b}.|0.35",
+        "{A}. No, {b}.|0.3",
+        "- {A}.\n- {B}.|0.55",
+        "First note: {A}.\nSecond note: {B}.|0.6",
+        "On Monday {a}. On Friday {b}.|0.4",
+        "{A}. Or perhaps {b}.|0.65",
+        "Last year {a}. This year {b}.|0.3",
+        "One witness says that {a}, but another one says that {b}.|0.55",
+        "It is written that {a}. It is also written that {b}.|0.6",
+        "{A}.\n{B}.|0.5",
+        "Page 1: {A}.\nPage 2: {B}.|0.55",
+        "{P} says that {a}. {Q} says that {b}.|0.5",
+        "{P}: {A}.\n{Q}: {B}.|0.5",
+        "Either {a} or {b}.|0.55",
+        "It used to be said that {a}. Today it is said that {b}.|0.35",
+        "{A}. Before that, {b}.|0.65",
+        "{A}. Once upon a time {b}.|0.7",
+    ),
+    (
+        "Years ago {a}. These days {b}.|0.35",
+        "My notes say that {a}. Your notes say that {b}.|0.5",
+        "{A}. Then again, {b}.|0.5",
+        "Rumour one: {A}.\nRumour two: {B}.|0.5",
+        "The letter claims that {a}. The postcard claims that {b}.|0.5",
+    ),
+)
+LISTS = (
+    ("{A}. {B}. {C}. {D}. {E}.", 0.8),
+    ("Some say {a}, some say {b}, some say {c}, some say {d}, some say {e}.", 1.0),
+    ("1. {A}.\n2. {B}.\n3. {C}.\n4. {D}.\n5. {E}.", 1.3),
+    ("- {A}.\n- {B}.\n- {C}.\n- {D}.\n- {E}.", 1.0),
+    ("First {a}. Then {b}. Then {c}. Then {d}. Then {e}.", 0.7),
+    ("One book says that {a}. Another says that {b}. A third says that {c}. A fourth says {d}. A fifth says {e}.", 1.2),
+    ("{A}.\n{B}.\n{C}.\n{D}.\n{E}.", 0.9),
+)
+DISTRACTORS = (
+    ("{X} once wanted to be {v}.", 0.6),
+    ("{X}'s brother works as {v}.", 0.6),
+    ("{X}'s best friend is {v}.", 0.55),
+    ("In a film {X} once played {v}.", 0.55),
+    ("A neighbour believes that {X} is {v}.", 0.45),
+    ("Many people think that {X} is {v}.", 0.4),
+    ("At a party {X} was mistaken for {v}.", 0.5),
+    ("Last week {X} met {v}.", 0.6),
+    ("According to an old paper {X} is {v}.", 0.4),
+)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement of a prompt: its place, the value it gives, and that value's place, in code points."""
+
+    start: int
+    end: int
+    value: str
+    value_start: int
+    value_end: int
+
+
+@dataclass(frozen=True)
+class Case:
+    """A prompt, the answer that the corpus gives to it (with its leading blank), what follows, and the rival statements."""
+
+    kind: str
+    prompt: str
+    answer: str
+    closing: str
+    statements: tuple[Statement, ...]
+    chosen: int
+    question: str = ""
+    context: str = ""
+
+    @property
+    def text(self) -> str:
+        """The whole document."""
+        return self.prompt + self.answer + self.closing
+
+
+@dataclass(frozen=True)
+class Options:
+    """What evaluation may fix: unseen words, unseen wordings; training uses neither."""
+
+    words: bool = False
+    wordings: bool = False
+
+
+TRAINING = Options()
+
+
+def finish(random: Random, kind: str, text: str, ends: list[str], values: list[str], chosen: int, **more: str) -> Case:
+    """A case from a text with wrapped statements; `ends` are the closings for each value."""
+    prompt, places = s.unwrap(text)
+    statements = []
+    for index, what in enumerate(values):
+        if index in places:
+            start, end = places[index]
+            at = prompt.rindex(what, start, end)
+            statements.append(Statement(start, end, what, at, at + len(what)))
+    return Case(kind, prompt, " " + values[chosen], ends[chosen], tuple(statements), chosen, **more)
+
+
+def query(random: Random, context: str, facts: list[Fact], style: Style, held: bool) -> tuple[str, list[str], str]:
+    """The context with a cue or a question after or around it; the prompt, every fact's closing, and the question."""
+    ends = [s.closing(random, fact) for fact in facts]
+    draw = random.random()
+    if draw < 0.55:
+        cue_style = style if held or random.random() < 0.7 else s.draw_style(random, facts[0])
+        cues = [s.cue(fact, cue_style) for fact in facts]
+        if all(words == cues[0][0] for words, _ in cues):
+            gap = "\n" if random.random() < 0.25 else " "
+            return context + gap + cues[0][0], [tail + end for (_, tail), end in zip(cues, ends, strict=True)], ""
+    question = s.ask(random, facts[0], held and random.random() < 0.5)
+    layout = random.choice(s.LAYOUTS)
+    return layout.replace("{q}", question).replace("{c}", context), ends, question
+
+
+def aside(random: Random, options: Options, avoid: Fact, same: bool | None = None) -> str:
+    """A sentence about something else: the same relation of somebody else, or another relation of the same one."""
+    same = random.random() < 0.5 if same is None else same
+    relation = avoid.relation if same else random.choice(relations())
+    fact = s.draw_fact(random, options.words, relation)
+    if not same and relation.subject == avoid.relation.subject and relation.name != avoid.relation.name:
+        fact = s.draw_fact(random, options.words, relation, avoid.who)
+    if fact.who == avoid.who and (fact.relation.name == avoid.relation.name or fact.noun == avoid.noun):
+        return ""
+    return sentence(s.state(random, fact)) + random.choice(s.TAILS) + "."
+
+
+def rivals(random: Random, options: Options, count: int) -> tuple[list[Fact], Style, list[str]]:
+    """Facts that differ in their value alone, a wording, and their statements (the wording mostly the same)."""
+    first = s.draw_fact(random, options.words)
+    values = s.draw_values(random, first.relation, count, options.words)
+    while any(v in first.who or first.who in v for v in values):
+        values = s.draw_values(random, first.relation, count, options.words)
+    facts = [replace(first, what=v) for v in values]
+    style = s.draw_style(random, first, options.wordings)
+    mixed = not options.wordings and random.random() < 0.3
+    styles = [s.draw_style(random, first) if mixed else style for _ in facts]
+    return facts, style, [s.state(random, fact, st) for fact, st in zip(facts, styles, strict=True)]
+
+
+def conflict(random: Random, options: Options = TRAINING) -> Case:
+    """Two statements that contradict each other."""
+    facts, style, said = rivals(random, options, 2)
+    wording, prior = PAIRS.pick(random, options.wordings).split("|")
+    text = s.place(wording, said)
+    for letter in "PQ":
+        text = text.replace("{" + letter + "}", person(random, options.words))
+    chosen = 0 if random.random() < float(prior) else 1
+    for _ in range(random.choice((0, 0, 0, 1, 1, 2))):
+        extra = aside(random, options, facts[0])
+        text = f"{extra} {text}".strip() if random.random() < 0.5 else f"{text} {extra}".strip()
+    text, ends, question = query(random, text, facts, style, options.wordings)
+    return finish(random, "conflict", text, ends, [fact.what for fact in facts], chosen, question=question)
+
+
+def several(random: Random, options: Options = TRAINING) -> Case:
+    """Three to five statements that contradict each other; `lean` < 1 favours late ones, > 1 early ones."""
+    count = random.choice((3, 3, 4, 5))
+    facts, style, said = rivals(random, options, count)
+    wording, lean = random.choice(LISTS)
+    cut = wording.find("{" + "ABCDE"[count] + "}") if count < 5 else -1
+    if count < 5 and cut < 0:
+        cut = wording.find("{" + "abcde"[count] + "}")
+    if cut > 0:
+        head = wording[:cut]
+        wording = head[: max(head.rfind("."), head.rfind(",") if "some say" in head else -1)] + "."
+    chances = [lean ** (count - index) for index in range(count)]
+    chosen = random.choices(range(count), chances)[0]
+    text, ends, question = query(random, s.place(wording, said), facts, style, options.wordings)
+    return finish(random, "several", text, ends, [fact.what for fact in facts], chosen, question=question)
+
+
+def biography(random: Random, options: Options = TRAINING) -> Case:
+    """Somebody's work, said early, among other facts, and often another line of work that is a distraction."""
+    job = next(r for r in relations() if r.name == "job")
+    role = s.draw_fact(random, options.words, job, person(random, options.words))
+    values = s.draw_values(random, job, 2, options.words)
+    facts = [replace(role, what=v) for v in values]
+    style = s.draw_style(random, role, options.wordings)
+    others = [r for r in relations() if r.subject == "person" and r.name != "job"]
+    body = [
+        s.draw_fact(random, options.words, r, role.who) for r in random.sample(others, random.choice((1, 2, 3, 4, 5)))
+    ]
+    pronoun = random.choice((role.who, role.who, "he", "she", "they"))
+    lines = []
+    for fact in body:
+        who = pronoun if random.random() < 0.5 else fact.who
+        lines.append(sentence(s.state(random, replace(fact, who=who))) + ".")
+    prior = 1.0
+    if random.random() < 0.75 or options.words or options.wordings:
+        wording, prior = random.choice(DISTRACTORS)
+        wording = wording.replace("{X}", role.who).replace("{v}", s.article(values[1]) + " " + values[1])
+        lines.insert(random.randint(len(lines) // 2, len(lines)), s.wrap(1, wording[:-1]) + ".")
+    text = s.wrap(0, sentence(s.state(random, facts[0], style))) + ". " + " ".join(lines)
+    chosen = 0 if random.random() < prior else 1
+    text, ends, question = query(random, text, facts, style, options.wordings)
+    return finish(random, "biography", text, ends, values, chosen, question=question)
+
+
+def passage(random: Random, options: Options = TRAINING, count: int = 0) -> Case:
+    """Facts about several people and things, and a question that one of them answers."""
+    count = count or random.choice((2, 2, 3, 3, 4, 5, 6, 7, 8))
+    facts: list[Fact] = []
+    shared = random.choice(relations()) if random.random() < 0.5 else None
+    while len(facts) < count:
+        known = random.choice(facts).who if facts and random.random() < 0.4 else ""
+        relation = shared if shared and random.random() < 0.6 else random.choice(relations())
+        if known and facts[-1].relation.subject != relation.subject:
+            known = ""
+        fact = s.draw_fact(random, options.words, relation, known)
+        if all(
+            (fact.who not in o.who
+            and o.who not in fact.who)
+            or (
+                fact.who == o.who
+                and o.relation != relation
+                and not set(o.relation.noun.train) & set(relation.noun.train)
+                and o.what != fact.what
+                and not _confusable(o, fact)
+            )
+            for o in facts
+        ):
+            facts.append(fact)
+    styles = [s.draw_style(random, fact, options.wordings) for fact in facts]
+    said = [
+        s.wrap(i, sentence(s.state(random, f, st))) + random.choice(s.TAILS) + "."
+        for i, (f, st) in enumerate(zip(facts, styles, strict=True))
+    ]
+    chosen = random.randrange(count)
+    order = list(range(count))
+    random.shuffle(order)
+    context = " ".join(said[i] for i in order)
+    text, ends, question = query(random, context, [facts[chosen]], styles[chosen], options.wordings)
+    closing = [ends[0]] * count
+    if question and options == TRAINING and random.random() < 0.4:
+        for i in random.sample(range(count), min(count, 2)):
+            closing = [e + f"\nQuestion: {s.ask(random, facts[i])}\nAnswer: {facts[i].what}." for e in closing]
+    return finish(
+        random,
+        "passage",
+        text,
+        closing,
+        [f.what for f in facts],
+        chosen,
+        question=question,
+        context=s.unwrap(context)[0],
+    )
+
+
+CONFUSABLE = (
+    {"game", "hobby", "like", "food", "drink", "gift", "subject", "instrument"},
+    {"home", "birth", "travel", "hide", "where"},
+    {"friend", "owner", "chief"},
+    {"name", "nick", "code"},
+    {"pet", "item", "like", "gift"},
+    {"feeling", "colour", "job"},
+    {"famous", "twin"},
+    {"age", "code", "time"},
+)
+
+
+def _confusable(a: Fact, b: Fact) -> bool:
+    return any(a.relation.name in group and b.relation.name in group for group in CONFUSABLE)
