@@ -16,8 +16,8 @@ CSS = ASSETS / "page.css"
 FONT = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "Liberation Mono", "monospace")
 HERO = (
-    '<header class="hero"><h1>seka</h1><p>Mark the <mark class="emphasise">words that matter</mark>: '
-    "the model pays more attention to them. Below is the same model twice, without your marks and with them.</p></header>"
+    '<header class="hero"><h1>seka</h1><p>Mark the <mark class="emphasise">words that matter</mark>: the same model '
+    "answers twice, as it is and paying more attention to them.</p></header>"
 )
 
 
@@ -94,7 +94,7 @@ def editor(value: str, preview: str) -> Editor:
     prompt = gr.Textbox(
         value,
         label="Prompt",
-        info="Select words with the mouse or keyboard, then choose a pen. Typing **emphasise** or ~~ignore~~ does the same.",
+        info="Select words, then pick a pen. Ctrl or Cmd+B highlights, Ctrl or Cmd+Shift+X ignores.",
         lines=6,
         max_lines=14,
         elem_id="prompt",
@@ -118,7 +118,7 @@ def editor(value: str, preview: str) -> Editor:
 
 def panel(name: str, title: str, subtitle: str, value: str) -> gr.HTML:
     """One answer column with a heading and a copy button; returns the part that streams."""
-    with gr.Column(min_width=320, elem_classes=["panel", f"panel-{name}"]):
+    with gr.Column(min_width=320, elem_classes=["answer-panel", f"panel-{name}"]):
         gr.HTML(
             f'<div class="panel-head"><h2>{title}</h2><span>{subtitle}</span>'
             f'<button type="button" class="copy" data-copy="{name}" aria-label="Copy the {title.lower()} answer">Copy</button></div>',

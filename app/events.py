@@ -63,7 +63,7 @@ def fitting(studio: Studio, settings: Settings) -> Settings:
 def about(studio: Studio, mode: str) -> str:
     """The line under the mode; it also tells the script where the strength's tick goes."""
     gain = studio.gain(mode)
-    return f'<p class="about" data-gain="{gain:g}">{escape(studio.describe(mode))} Recommended strength {gain:g}.</p>'
+    return f'<p class="about" data-gain="{gain:g}">{escape(studio.describe(mode))}</p>'
 
 
 def model_line(studio: Studio) -> str:

@@ -53,12 +53,12 @@ def build(studio: Studio, gpu: events.Wrapper = events.as_is) -> gr.Blocks:
         with gr.Row(elem_id="work"):
             with gr.Column(scale=3, min_width=320, elem_id="writing"):
                 edit = components.editor(text, preview)
+                with gr.Row(elem_id="go"):
+                    run = gr.Button("Compare", variant="primary", elem_id="compare", scale=0, min_width=150)
+                    stop = gr.Button("Stop", elem_id="stop", scale=0, min_width=80)
+                    status = gr.HTML(view.status, elem_id="status", js_on_load=None)
             with gr.Column(scale=2, min_width=320, elem_id="settings"):
                 fields, about, reset = _settings(studio, chosen)
-        with gr.Row(elem_id="go"):
-            run = gr.Button("Compare", variant="primary", elem_id="compare", scale=0, min_width=150)
-            stop = gr.Button("Stop", elem_id="stop", scale=0, min_width=80)
-            status = gr.HTML(view.status, elem_id="status", js_on_load=None)
         with gr.Row(elem_id="answers"):
             plain = components.panel("plain", "Original", "the model as it is", view.plain)
             steered = components.panel("steered", "Steered", "the same model, with your marks", view.steered)
@@ -82,7 +82,7 @@ def _settings(studio: Studio, chosen: Settings) -> tuple[list[Any], gr.HTML, gr.
     with gr.Row(elem_id="strength-row"):
         strength = gr.Slider(
             0, top, value=chosen.strength, step=0.01, label="Strength", elem_id="strength", buttons=[], min_width=200,
-            info="0 is off. Too much and the text falls apart; the tick is what validation recommends.",
+            info="0 is off; the tick marks the recommended value.",
         )  # fmt: skip
         reset = gr.Button("Reset", size="sm", elem_id="reset", scale=0, min_width=64)
     new = gr.Slider(1, 256, value=chosen.max_new_tokens, step=1, label="Max new tokens", buttons=[], elem_id="max-new")

@@ -157,11 +157,15 @@
       window.Plotly.relayout(plot, change);
     }
   }
+  const sized = new ResizeObserver(tick);
   function tick() {
     const gain = Number($("#about [data-gain]")?.dataset.gain);
     const range = $("#strength input[type=range]");
     if (!range || Number.isNaN(gain)) return;
-    $("#strength").style.setProperty("--recommended", (gain - range.min) / (range.max - range.min));
+    sized.observe(range);
+    const thumb = 16;
+    const at = range.offsetLeft + thumb / 2 + ((gain - range.min) / (range.max - range.min)) * (range.offsetWidth - thumb) - 1;
+    $("#strength").style.setProperty("--recommended", `${at}px`);
   }
   const differences = (on) => $("#answers").classList.toggle("plainly", !on);
 
@@ -181,6 +185,7 @@
   // A pen must not take the focus (and with it the visible selection) from the text box.
   document.addEventListener("mousedown", (event) => event.target.closest?.("#pens button") && event.preventDefault());
   document.addEventListener("click", async (event) => {
+    if (event.target.closest?.("#compare") && innerWidth < 700) $("#answers").scrollIntoView({ block: "center" });
     const button = event.target.closest?.("button.copy");
     if (!button) return;
     const text = $(`#${button.dataset.copy} .written`)?.textContent ?? "";

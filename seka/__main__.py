@@ -22,6 +22,9 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0, or 2 for a user's error."""
     args = _parser(list(sys.argv[1:] if argv is None else argv)).parse_args(argv)
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # stderr is for what went wrong
     try:
         args.run(args)
     except (ValueError, TypeError, OSError) as error:

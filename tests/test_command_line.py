@@ -1,0 +1,122 @@
+"""The command line end to end on a tiny model in a folder: what it prints, what it writes, how it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import seka
+from conftest import TRIPLETS, build_model, build_tokenizer
+from seka.__main__ import main
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("model")
+    build_model("qwen3", torch.float32).save_pretrained(path)
+    build_tokenizer().save_pretrained(path)
+    lines = [json.dumps(vars(triplet)) for triplet in TRIPLETS]
+    (path / "triplets.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def bank(folder: Path) -> Path:
+    out = folder / "facts.safetensors"
+    arguments = ["learn", "--model", str(folder), "--out", str(out), "--triplets", str(folder / "triplets.jsonl")]
+    assert main([*arguments, "--recommended-gain", "2", "--description", "Learnt from games."]) == 0
+    return out
+
+
+def test_generate_prints_plain_and_steered_as_the_library_gives_them(
+    folder: Path, bank: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "Ada plays chess. **Ada plays golf**.\nAda is a ~~player~~ of"
+    arguments = ["generate", text, "--model", str(folder), "--projection", str(bank), "--max-new-tokens", "6", "--json"]
+    assert main(arguments) == 0
+    record = json.loads(capsys.readouterr().out)
+    from seka.loading import load
+
+    model, tokenizer = load(str(folder))
+    prompt = seka.Prompt.marked(text)
+    pair = seka.compare(model, tokenizer, prompt, seka.Steering(model, seka.Projection.load(bank)), max_new_tokens=6)
+    assert record["prompt"] == prompt.text and "**" not in record["prompt"]
+    assert record["spans"] == [[17, 31], [42, 48]] and record["weights"] == [1.0, -1.0]
+    assert (record["plain"], record["steered"]) == (pair.plain.text, pair.steered.text)
+    assert record["strength"] == 2.0
+
+
+def test_literal_marks_nothing(folder: Path, bank: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["generate", "2**3", "--model", str(folder), "--projection", str(bank), "--max-new-tokens", "2", "--json"]
+    assert main([*arguments, "--literal"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["prompt"] == "2**3" and record["plain"] == record["steered"]
+
+
+def test_a_router_file_is_mixed_and_reported(folder: Path, bank: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    seka.Projection.load(bank).random(0).save(folder / "other.safetensors")
+    config = folder / "experts.json"
+    config.write_text(json.dumps({"facts": bank.name, "other": "other.safetensors"}), encoding="utf-8")
+    arguments = ["generate", "**Ada** plays", "--model", str(folder), "--router", str(config), "--max-new-tokens", "3"]
+    assert main([*arguments, "--json"]) == 0
+    experts = json.loads(capsys.readouterr().out)["experts"]
+    assert set(experts) == {"facts", "other"} and sum(experts.values()) == pytest.approx(1)
+
+
+def test_inspect_lists_every_head(bank: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(bank)]) == 0
+    out = capsys.readouterr().out
+    assert "Learnt from games." in out and "recommended gain 2.0" in out
+    assert main(["inspect", str(bank), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    projection = seka.Projection.load(bank)
+    assert [row["layer"] for row in record["heads"]] == list(projection.layers)
+    assert record["heads"][1]["relative_shift"] == pytest.approx(projection.relative_shift[1].tolist(), abs=1e-4)
+
+
+def test_convert_writes_a_projection_of_the_model(folder: Path, tmp_path: Path) -> None:
+    vectors = torch.linalg.qr(torch.randn(3, 2, 16, 16, generator=torch.Generator().manual_seed(0))).Q
+    torch.save({"layers": [0, 1, 2], "U_matrices": vectors, "singular_values": torch.ones(3, 2, 16)}, tmp_path / "in.pt")
+    out = tmp_path / "out.safetensors"
+    assert main(["convert", str(tmp_path / "in.pt"), str(out), "--model", str(folder), "--energy", "0.5"]) == 0
+    assert seka.Projection.load(out).part(1).positive.rank.tolist() == [8, 8]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["generate", "x", "--model", "no/such-model", "--projection", "{bank}"], "no/such-model"),
+        (["generate", "**x**", "--model", "{folder}"], "--projection FILE or --router JSON"),
+        (["generate", "**x**", "--model", "{folder}", "--projection", "{bank}", "--layers", "7"], "not attention layers"),
+        (["generate", "**x**", "--model", "{folder}", "--projection", "gone.safetensors"], "no projection at gone"),
+        (["generate", "", "--model", "{folder}", "--projection", "{bank}"], "no tokens"),
+        (["inspect", "{folder}/config.json"], "not a projection of seka"),
+        (["learn", "--model", "{folder}", "--out", "x", "--triplets", "gone.jsonl"], "gone.jsonl"),
+        (["convert", "{bank}", "x", "--model", "{folder}"], "wanted 'layers' with 'proj'"),
+        (["convert", "{folder}/config.json", "x", "--model", "{folder}"], "could not be read safely"),
+    ],
+)
+def test_a_users_error_is_one_line_and_status_2(
+    arguments: list[str], message: str, folder: Path, bank: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    assert main([a.format(folder=folder, bank=bank) for a in arguments]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+def test_an_unknown_option_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["generate"])
+    assert stop.value.code == 2 and capsys.readouterr().err.count("\n") == 1
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    out: Any = capsys.readouterr().out
+    assert all(command in out for command in ("generate", "learn", "inspect", "convert", "miniature", "app"))

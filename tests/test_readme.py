@@ -1,0 +1,68 @@
+"""The README is true: its front matter, its commands, its library code and its table of names."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import seka
+from conftest import FAMILIES
+from seka.sites import SUPPORTED
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FRONT = dict(re.findall(r"^(\w+): (.+)$", README.split("---")[1], re.MULTILINE))
+
+
+def test_front_matter_starts_what_is_there() -> None:
+    assert FRONT["sdk"] == "gradio" and FRONT["python_version"] == '"3.12"'
+    assert (ROOT / FRONT["app_file"]).is_file()
+    assert len(FRONT["short_description"]) <= 60
+    requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    assert f"gradio=={FRONT['sdk_version']}" in requirements
+    assert "torch>=2.8,<=2.13.0" in requirements
+    assert not any(line.startswith(("-", ".", "flash")) for line in requirements)
+
+
+def test_the_two_commands_are_make_targets() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in ("app", "test"):
+        assert f"```sh\nmake {target}\n```" in README and f"\n{target}: " in makefile
+
+
+def test_library_code_runs(tmp_path: Path) -> None:
+    code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(code) == 1 and len(code[0].strip().splitlines()) <= 27
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code[0]], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    plain, steered = done.stdout.splitlines()[0].split(" | ")
+    assert "golf" in steered and plain != steered
+    assert (tmp_path / "mine.safetensors").is_file() and (tmp_path / "heads.html").is_file()
+
+
+def test_the_proven_families_are_the_tested_ones() -> None:
+    listed = re.findall(r"`(\w+)`", README.split("by `model_type`")[1].split(". Everything")[0])
+    assert tuple(listed) == SUPPORTED and set(FAMILIES) == set(SUPPORTED)
+
+
+def test_names_on_our_side_of_the_table_exist() -> None:
+    assert "energy" in inspect.signature(seka.learn).parameters
+    assert {"positive", "negative", "layers", "min_shift"} <= set(inspect.signature(seka.Steering).parameters)
+    assert {"top", "score"} <= set(inspect.signature(seka.Router).parameters)
+
+
+def test_every_file_is_described() -> None:
+    files = {path.name for path in (ROOT / "seka").glob("*.py")} - {"__init__.py", "__main__.py", "loading.py"}
+    missing = {name for name in files if f"`{name}`" not in README and f"`seka/{name}`" not in README}
+    assert not missing
+
+
+def test_importing_seka_loads_no_page_and_no_plots() -> None:
+    code = "import sys, seka; print([m for m in ('gradio', 'plotly', 'datasets', 'ray') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
