@@ -63,7 +63,9 @@ def preview(studio: Studio, text: str, literal: bool) -> tuple[str, str]:
     except ValueError as error:
         notes.append(escape(str(error)))
     if alignment is not None and len(alignment.ids) >= studio.limit:
-        notes.append(f"Too long: {words.plural(len(alignment.ids), 'token')}, the limit is {studio.limit} with the answer.")
+        notes.append(
+            f"Too long: {words.plural(len(alignment.ids), 'token')}, the limit is {studio.limit} with the answer."
+        )
     counts = f'<div class="counts">{words.summary(prompt, alignment, studio.limit)}</div>'
     tokens = words.chips(prompt, alignment) if alignment is not None else ""
     return f'<div class="read">{words.marked(prompt)}</div>{counts}{words.notice(notes)}', tokens
@@ -132,9 +134,7 @@ def steering(studio: Studio, settings: Settings) -> Steering:
     )
 
 
-def compare(
-    studio: Studio, text: str, settings: Settings, stop: Callable[[], bool] = lambda: False
-) -> Iterator[View]:
+def compare(studio: Studio, text: str, settings: Settings, stop: Callable[[], bool] = lambda: False) -> Iterator[View]:
     """The page's run: views while both answers stream, then one with differences, remarks and figures. Raises nothing."""
     view = View(status="Reading the prompt …")
     drawn, last = 0.0, None
@@ -157,7 +157,9 @@ def compare(
         if last is None or not last.steered.ids:
             yield replace(view, status="Stopped before the first word.")
         else:
-            yield finished(record(studio, last, settings), plain_text, draw(studio, last, settings))
+            done = record(studio, last, settings)
+            yield finished(done, plain_text, None)  # the words first; figures take a moment
+            yield finished(done, plain_text, draw(studio, last, settings))
     except Exception as error:  # a visitor never sees a traceback
         yield replace(view, status=words.notice([escape(explain(error))], "error"))
 
@@ -180,11 +182,7 @@ def record(studio: Studio, pair: Comparison, settings: Settings) -> dict[str, An
 
 def answer(studio: Studio, text: str, settings: Settings) -> dict[str, Any]:
     """One whole run as plain data. ValueError for what `check` finds."""
-    pair = None
-    for pair in run(studio, text, settings):
-        pass
-    if pair is None:
-        raise ValueError("the run ended before the first word")
+    *_, pair = run(studio, text, settings)
     marks = [{"start": start, "end": end, "weight": weight} for start, end, weight in pair.prompt.marks]
     return {"prompt": pair.prompt.text, "marks": marks, **record(studio, pair, settings)}
 
@@ -208,7 +206,9 @@ def explain(error: Exception) -> str:
     if isinstance(error, ValueError | TypeError):
         return _sentence(error)
     logger.error("a run failed", exc_info=error)
-    return f"Something went wrong inside ({type(error).__name__}). The prompt is kept; try again, or with other settings."
+    return (
+        f"Something went wrong inside ({type(error).__name__}). The prompt is kept; try again, or with other settings."
+    )
 
 
 def _sentence(error: Exception) -> str:
@@ -219,5 +219,3 @@ def _sentence(error: Exception) -> str:
 def _progress(pair: Comparison, settings: Settings) -> str:
     count = max(len(pair.plain.ids), len(pair.steered.ids))
     return f"Writing: {count} of {settings.max_new_tokens} tokens{rate(count, pair.seconds)}"
-
-

@@ -15,6 +15,9 @@ ASSETS = Path(__file__).resolve().parents[1] / "assets"
 CSS = ASSETS / "page.css"
 FONT = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "Liberation Mono", "monospace")
+#: From light to dark.
+PAPER = "#fbfaf8 #f5f3ef #e8e4dd #d6d1c7 #a5a098 #7b7770 #5f5c57 #454340 #26272b #1b1d21 #131518"
+INK = "#f1f4fb #e1e8f6 #c6d3ee #a3b8e2 #7c98d3 #5678bd #3d5da1 #334e88 #2b406d #243455 #18233b"
 HERO = (
     '<header class="hero"><h1>seka</h1><p>Mark the <mark class="emphasise">words that matter</mark>: the same model '
     "answers twice, as it is and paying more attention to them.</p></header>"
@@ -29,13 +32,11 @@ def head() -> str:
 
 def theme() -> gr.themes.Base:
     """Quiet paper by day, quiet slate by night; fonts of the system. page.css knows the same names."""
-    paper = gr.themes.Color(
-        "#fbfaf8", "#f5f3ef", "#e8e4dd", "#d6d1c7", "#a5a098", "#7b7770", "#5f5c57", "#454340", "#26272b", "#1b1d21", "#131518"
+    paper = gr.themes.Color(*PAPER.split())
+    ink = gr.themes.Color(*INK.split())
+    base = gr.themes.Base(
+        primary_hue=ink, secondary_hue=ink, neutral_hue=paper, font=FONT, font_mono=MONO, radius_size="md"
     )
-    ink = gr.themes.Color(
-        "#f1f4fb", "#e1e8f6", "#c6d3ee", "#a3b8e2", "#7c98d3", "#5678bd", "#3d5da1", "#334e88", "#2b406d", "#243455", "#18233b"
-    )
-    base = gr.themes.Base(primary_hue=ink, secondary_hue=ink, neutral_hue=paper, font=FONT, font_mono=MONO, radius_size="md")
     return base.set(
         body_background_fill="#fbfaf8",
         body_background_fill_dark="#131518",
@@ -112,7 +113,7 @@ def editor(value: str, preview: str) -> Editor:
         for label, name, call in pens:
             button = gr.Button(label, size="sm", elem_id=f"pen-{name}", min_width=60)
             button.click(None, None, None, js=f"() => {{ {call}; return []; }}", api_visibility="private")
-    gr.HTML('<div id="pen-note" role="status" aria-live="polite"></div>', js_on_load=None)
+        gr.HTML('<div id="pen-note" role="status" aria-live="polite"></div>', js_on_load=None)
     return Editor(prompt, gr.HTML(preview, elem_id="preview", js_on_load=None))
 
 
@@ -121,7 +122,8 @@ def panel(name: str, title: str, subtitle: str, value: str) -> gr.HTML:
     with gr.Column(min_width=320, elem_classes=["answer-panel", f"panel-{name}"]):
         gr.HTML(
             f'<div class="panel-head"><h2>{title}</h2><span>{subtitle}</span>'
-            f'<button type="button" class="copy" data-copy="{name}" aria-label="Copy the {title.lower()} answer">Copy</button></div>',
+            f'<button type="button" class="copy" data-copy="{name}" aria-label="Copy the {title.lower()} answer">'
+            "Copy</button></div>",
             js_on_load=None,
         )
         return gr.HTML(value, elem_id=name, autoscroll=True, js_on_load=None)

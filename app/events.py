@@ -9,6 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from gradio.events import api
 
 from app import actions
 from app.actions import Settings
@@ -75,9 +76,9 @@ def model_line(studio: Studio) -> str:
 
 def settings(values: Sequence[Any]) -> Settings:
     """Settings from the components' values; an emptied number is its default."""
-    given = {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}
+    given: dict[str, Any] = {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}
     whole = {name: int(given[name]) for name in ("max_new_tokens", "seed") if name in given}
-    return Settings(**{**given, **whole})
+    return Settings(**(given | whole))
 
 
 def outputs(view: View) -> list[Any]:
@@ -133,7 +134,9 @@ def wire(page: gr.Blocks, studio: Studio, parts: Parts, shown: Sequence[Example]
 
     mode.input(choose, [mode, strength], [parts.about, strength], **QUIET)
     parts.reset.click(studio.gain, mode, strength, **QUIET)
-    parts.differ.change(None, parts.differ, None, js="(on) => { seka.differences(on); return []; }", api_visibility="private")
+    parts.differ.change(
+        None, parts.differ, None, js="(on) => { seka.differences(on); return []; }", api_visibility="private"
+    )
 
     for chip, example in zip(parts.chips, shown, strict=True):
 
@@ -187,4 +190,4 @@ def _public(studio: Studio) -> None:
         except Exception as error:  # a caller gets the sentence that the page would show
             raise gr.Error(actions.explain(error), print_exception=False) from None
 
-    gr.api(compare, api_name="compare", concurrency_id="model", concurrency_limit=TOGETHER)
+    api(compare, api_name="compare", concurrency_id="model", concurrency_limit=TOGETHER)

@@ -34,7 +34,10 @@ class Example:
         from plotly.io import from_json
 
         stored = self.result["figures"]
-        drawn = {name: from_json(json.dumps(stored[name])) if stored[name] else None for name in ("heads", "router", "tokens")}
+        drawn = {
+            name: from_json(json.dumps(stored[name])) if stored[name] else None
+            for name in ("heads", "router", "tokens")
+        }
         badge = BADGE if self.result["model"] == model else f"Precomputed example of {self.result['model']}"
         text = actions.read(self.prompt, self.settings.literal).text
         return finished(self.result, text, drawn, f'<span class="badge">{badge}</span>')
@@ -66,15 +69,18 @@ def compute(here: Studio, entries: list[dict[str, Any]]) -> list[dict[str, Any]]
         chosen = settings(entry.get("settings", {}))
         if chosen.mode == ADAPTIVE and here.router is None:
             raise ValueError(here.note)
-        last = None
-        for last in actions.run(here, entry["prompt"], chosen):
-            pass
-        if last is None:
-            raise ValueError(f"example {entry['title']!r} gave no answer")
+        *_, last = actions.run(here, entry["prompt"], chosen)
         drawn = actions.draw(here, last, chosen)
         result = actions.record(here, last, chosen)
         result["figures"] = {name: json.loads(figure.to_json()) if figure else None for name, figure in drawn.items()}
-        done.append({"title": entry["title"], "prompt": entry["prompt"], "settings": entry.get("settings", {}), "result": result})
+        done.append(
+            {
+                "title": entry["title"],
+                "prompt": entry["prompt"],
+                "settings": entry.get("settings", {}),
+                "result": result,
+            }
+        )
     return done
 
 

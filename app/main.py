@@ -15,11 +15,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 try:
-    import spaces  # type: ignore[import-not-found]  # ZeroGPU wants to be imported before torch; elsewhere it is absent
+    import spaces  # ZeroGPU wants to be imported before torch; elsewhere it is absent
 except ImportError:
     spaces = None
 
-from app import components, events, models, page  # noqa: E402
+from app import components, events, models, page
 
 
 def main() -> None:

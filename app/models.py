@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import nn
 
+from seka.loading import load
 from seka.projections import Projection
 from seka.routing import Router
 from seka.sites import context_length
@@ -29,7 +30,7 @@ GAIN = 0.2
 class Studio:
     """One model with its tokenizer and experts. Experts are read at once, the model in a thread (`start`).
 
-    Until `ready`, `model` is None; `tokenizer` comes a little earlier, so that tokens are counted while weights load.
+    Until it is `ready`, `model` and `tokenizer` are None.
     """
 
     def __init__(self, name: str, experts: Mapping[str, Projection], note: str = "") -> None:
@@ -75,11 +76,6 @@ class Studio:
         asked = int(os.environ.get("SEKA_LIMIT", "2048"))
         return min(asked, (self.model is not None and context_length(self.model)) or asked)
 
-    @property
-    def device(self) -> Any:
-        assert self.model is not None
-        return self.model.get_input_embeddings().weight.device  # type: ignore[operator]
-
     def modes(self) -> list[tuple[str, str]]:
         """(label, value) of each way to steer that works here."""
         adaptive = [("Adaptive", ADAPTIVE)] if self.router is not None else []
@@ -104,37 +100,30 @@ class Studio:
         if mode in self.experts:
             return self.experts[mode]
         known = ", ".join(value for _, value in self.modes())
-        raise ValueError(self.note if mode == ADAPTIVE else f"There is no expert {mode!r} for {self.name}; there are: {known}.")
+        raise ValueError(
+            self.note if mode == ADAPTIVE else f"There is no expert {mode!r} for {self.name}; there are: {known}."
+        )
 
     def line(self) -> str:
         """The state in one line."""
         if self.problem:
             return f"{self.name} could not be loaded"
-        return f"{self.name} is ready" if self.ready else f"Loading {self.name} … {time.monotonic() - self._began:.0f} s"
+        return (
+            f"{self.name} is ready" if self.ready else f"Loading {self.name} … {time.monotonic() - self._began:.0f} s"
+        )
 
     def _load(self, source: str | None) -> None:
         try:
-            if source is None:
-                from seka import miniature
-
-                self._install(*miniature.load())
-                return
-            import torch
-            from transformers import AutoModelForCausalLM, AutoTokenizer
-
-            self.tokenizer = AutoTokenizer.from_pretrained(source)
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-            self._install(AutoModelForCausalLM.from_pretrained(source, dtype="auto").to(device).eval(), self.tokenizer)
+            self._install(*load(source))
         except Exception as error:  # a page that says why is better than a dead thread
             logger.exception("loading %s failed", self.name)
             self.problem = " ".join(str(error).split()) or type(error).__name__
             self._ready.set()
 
     def _install(self, model: nn.Module, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
         for expert in self.experts.values():
             expert.check(model)
-        self.model = model
+        self.model, self.tokenizer = model, tokenizer
         self._ready.set()
 
 
@@ -152,4 +141,6 @@ def studio() -> Studio:
             f"No experts for {source} in {folder.resolve()}. Learn one: "
             f"python -m seka learn --model {source} --out {folder / 'facts.safetensors'}; then set SEKA_EXPERTS={folder}"
         )
-    return Studio(Path(source).name if Path(source).exists() else source, {path.stem: Projection.load(path) for path in paths})
+    return Studio(
+        Path(source).name if Path(source).exists() else source, {path.stem: Projection.load(path) for path in paths}
+    )

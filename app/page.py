@@ -43,7 +43,8 @@ def build(studio: Studio, gpu: events.Wrapper = events.as_is) -> gr.Blocks:
     view = shown[0].view(studio.name) if shown else View(status="Press Compare: the same model answers twice.")
     chosen = events.fitting(studio, chosen)
     preview, tokens_html = actions.preview(studio, text, chosen.literal)
-    with gr.Blocks(title="seka: mark the words that matter", analytics_enabled=False) as page:
+    page = gr.Blocks(title="seka: mark the words that matter", analytics_enabled=False)
+    with page:
         with gr.Row(elem_id="top"):
             gr.HTML(components.HERO, elem_id="hero", js_on_load=None)
             model_line = gr.HTML(events.model_line(studio), elem_id="model-line", js_on_load=None)
@@ -54,7 +55,7 @@ def build(studio: Studio, gpu: events.Wrapper = events.as_is) -> gr.Blocks:
             with gr.Column(scale=3, min_width=320, elem_id="writing"):
                 edit = components.editor(text, preview)
                 with gr.Row(elem_id="go"):
-                    run = gr.Button("Compare", variant="primary", elem_id="compare", scale=0, min_width=150)
+                    run = gr.Button("Compare", variant="primary", elem_id="compare", scale=0, min_width=130)
                     stop = gr.Button("Stop", elem_id="stop", scale=0, min_width=80)
                     status = gr.HTML(view.status, elem_id="status", js_on_load=None)
             with gr.Column(scale=2, min_width=320, elem_id="settings"):
@@ -63,7 +64,9 @@ def build(studio: Studio, gpu: events.Wrapper = events.as_is) -> gr.Blocks:
             plain = components.panel("plain", "Original", "the model as it is", view.plain)
             steered = components.panel("steered", "Steered", "the same model, with your marks", view.steered)
         with gr.Row(elem_id="differences"):
-            differ = gr.Checkbox(True, label="Show differences", container=False, scale=0, min_width=170, elem_id="differ")
+            differ = gr.Checkbox(
+                True, label="Show differences", container=False, scale=0, min_width=170, elem_id="differ"
+            )
             remarks = gr.HTML(view.remarks, elem_id="remarks", js_on_load=None)
         figures, tokens = _details(view, tokens_html)
         parts = Parts(
@@ -81,15 +84,20 @@ def _settings(studio: Studio, chosen: Settings) -> tuple[list[Any], gr.HTML, gr.
     top = max([1.0, *(2 * studio.gain(value) for _, value in studio.modes())])
     with gr.Row(elem_id="strength-row"):
         strength = gr.Slider(
-            0, top, value=chosen.strength, step=0.01, label="Strength", elem_id="strength", buttons=[], min_width=200,
-            info="0 is off; the tick marks the recommended value.",
+            0, top, value=chosen.strength, step=0.01, label="Strength", elem_id="strength", buttons=[], min_width=150,
+            info="0 is off, the tick is recommended.",
         )  # fmt: skip
         reset = gr.Button("Reset", size="sm", elem_id="reset", scale=0, min_width=64)
     new = gr.Slider(1, 256, value=chosen.max_new_tokens, step=1, label="Max new tokens", buttons=[], elem_id="max-new")
     with gr.Accordion("Advanced", open=False, elem_id="advanced"):
         with gr.Row():
             layers = gr.Textbox(
-                chosen.layers, label="Layers", info="all, last4, first2, or 3,5", max_lines=1, min_width=130, elem_id="layers"
+                chosen.layers,
+                label="Layers",
+                info="all, last4, first2, or 3,5",
+                max_lines=1,
+                min_width=130,
+                elem_id="layers",
             )
             shift = gr.Number(
                 chosen.min_shift, label="Head threshold", info="least relative shift; 0 steers every head", minimum=0,
@@ -97,9 +105,17 @@ def _settings(studio: Studio, chosen: Settings) -> tuple[list[Any], gr.HTML, gr.
             )  # fmt: skip
         with gr.Row():
             heat = gr.Number(
-                chosen.temperature, label="Temperature", info="0 is greedy", minimum=0, maximum=5, step=0.1, min_width=130
+                chosen.temperature,
+                label="Temperature",
+                info="0 is greedy",
+                minimum=0,
+                maximum=5,
+                step=0.1,
+                min_width=130,
             )
-            seed = gr.Number(chosen.seed, label="Seed", info="the same noise for both", precision=0, minimum=0, min_width=130)
+            seed = gr.Number(
+                chosen.seed, label="Seed", info="the same noise for both", precision=0, minimum=0, min_width=130
+            )
         literal = gr.Checkbox(
             chosen.literal, label="Take ** and ~~ literally", elem_id="literal",
             info="For pasted Markdown: markers are part of the text. Marking a word turns this off and keeps them as text.",

@@ -33,7 +33,9 @@ def finished(done: dict[str, Any], prompt: str, drawn: dict[str, Any] | None, st
     remarks = [sentence]
     if words.repetitive(steered["text"]):
         both = words.repetitive(plain["text"])
-        remarks.append("Both answers repeat themselves." if both else "The steered answer repeats itself: lower Strength.")
+        remarks.append(
+            "Both answers repeat themselves." if both else "The steered answer repeats itself: lower Strength."
+        )
     return View(left, right, status or _summary(done), "<br>".join(remarks), _heads(done), _router(done), drawn)
 
 
@@ -50,7 +52,9 @@ def _summary(done: dict[str, Any]) -> str:
     if "stopped" in (plain["finish"], steered["finish"]):
         return f"Stopped after {words.plural(count, 'token')}{speed}"
     cut = " · cut at the token limit" if "length" in (plain["finish"], steered["finish"]) else ""
-    return f"Done: {plain['tokens']} and {words.plural(steered['tokens'], 'token')} in {done['seconds']:.1f} s{speed}{cut}"
+    return (
+        f"Done: {plain['tokens']} and {words.plural(steered['tokens'], 'token')} in {done['seconds']:.1f} s{speed}{cut}"
+    )
 
 
 def _heads(done: dict[str, Any]) -> str:
@@ -65,4 +69,6 @@ def _router(done: dict[str, Any]) -> str:
         name = escape(done["settings"]["mode"])
         return f"One expert, {name}, steered every head: nothing to mix. Choose Adaptive to see the router at work."
     shares = sorted(done["totals"].items(), key=lambda item: -item[1])
-    return "The router mixed " + ", ".join(f"{escape(name)} {share:.0%}" for name, share in shares) + " for this prompt."
+    return (
+        "The router mixed " + ", ".join(f"{escape(name)} {share:.0%}" for name, share in shares) + " for this prompt."
+    )

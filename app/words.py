@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from difflib import SequenceMatcher
 from html import escape
+from itertools import pairwise
 
 from seka.prompts import Prompt
 from seka.tokens import Alignment
@@ -28,7 +29,7 @@ def marked(prompt: Prompt) -> str:
     edges |= {edge for at in prompt.unpaired for edge in (at, at + 2)}
     cuts = sorted(edge for edge in edges if edge <= len(prompt.text))
     out = []
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    for start, end in pairwise(cuts):
         piece = escape(prompt.text[start:end])
         weights = [w for a, b, w in prompt.marks if a <= start and end <= b]
         if any(w < 0 for w in weights):
@@ -43,10 +44,13 @@ def marked(prompt: Prompt) -> str:
 
 def chips(prompt: Prompt, alignment: Alignment) -> str:
     """The prompt's tokens one by one; those that a mark touches look like the mark."""
-    out = []
+    out, before = [], (-1, -1)
     for (start, end), weight in zip(alignment.offsets, alignment.weights, strict=True):
         text = prompt.text[start:end]
         shown = escape(text.replace("\n", "\u21b5").replace(" ", "\u00b7")) if text else "\u2205"
+        if (start, end) == before:  # one more byte of the same character
+            shown = "\u2026"
+        before = (start, end)
         kind = "emphasise" if weight > 0 else "ignore" if weight < 0 else "neutral"
         title = f' title="weight {weight:g}"' if weight else ""
         out.append(f'<span class="token {kind}"{title}>{shown}</span>')
@@ -62,7 +66,9 @@ def warnings(prompt: Prompt) -> list[str]:
         line = prompt.text.count("\n", 0, at) + 1
         near = prompt.text[max(0, at - 12) : at + 14].replace("\n", " ").strip()
         marker = escape(prompt.text[at : at + 2])
-        out.append(f"<code>{marker}</code> in line {line} has no partner and is read as text: \u201c{escape(near)}\u201d")
+        out.append(
+            f"<code>{marker}</code> in line {line} has no partner and is read as text: \u201c{escape(near)}\u201d"
+        )
     if len(prompt.unpaired) > 3:
         out.append(f"{len(prompt.unpaired) - 3} more markers have no partner.")
     if not prompt.spans:
@@ -95,10 +101,10 @@ def answer(text: str, prompt: str = "", running: bool = False) -> str:
 def differences(plain: str, steered: str, prompt: str = "") -> tuple[str, str, str]:
     """Both columns with differing words in <del> and <ins>, and a sentence on how much differs."""
     left, right = (re.findall(r"\S+\s*|\s+", text) for text in (plain, steered))
-    keys = [[word.strip() for word in words] for words in (left, right)]
+    before, after = ([word.strip() for word in words] for words in (left, right))
     out: tuple[list[str], list[str]] = ([], [])
     changed = [0, 0]
-    for kind, a, b, c, d in SequenceMatcher(None, *keys, autojunk=False).get_opcodes():
+    for kind, a, b, c, d in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         for side, tag, words in ((0, "del", left[a:b]), (1, "ins", right[c:d])):
             if words and kind != "equal":
                 changed[side] += len(words)
@@ -121,7 +127,8 @@ def repetitive(text: str) -> bool:
     """Whether the text ends in the same one to eight words four times over."""
     words = text.split()
     return any(
-        len(words) >= 4 * size and words[-4 * size :] == words[-size:] * 4 for size in range(1, min(8, len(words) // 4) + 1)
+        len(words) >= 4 * size and words[-4 * size :] == words[-size:] * 4
+        for size in range(1, min(8, len(words) // 4) + 1)
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -19,11 +20,12 @@ from seka.routing import Router, Routing
 from seka.steering import Steering
 
 INK = "#8a8f98"
-#: One hue from the page's ground to full strength; distinguishable without colour vision, 0 recedes on light and dark.
-SCALE = [[0.0, "rgba(99,102,241,0.06)"], [0.35, "#7c83f0"], [0.7, "#c05fa8"], [1.0, "#f2a65a"]]
-#: For signed values: blue below 0, transparent at 0, orange above.
-SIGNED = [[0.0, "#2b6cb0"], [0.5, "rgba(128,128,128,0.06)"], [1.0, "#dd7a28"]]
-OUTLINE = "#10b981"
+#: One hue; 0 recedes into the page, light or dark.
+SCALE = [[0.0, "rgba(86,120,189,0.08)"], [0.5, "#7c98d3"], [1.0, "#3d6fd1"]]
+#: For signed values: amber below 0, nothing at 0, blue above; distinguishable without colour vision.
+SIGNED = [[0.0, "#d69a1a"], [0.5, "rgba(128,128,128,0.06)"], [1.0, "#3d6fd1"]]
+#: What is steered, here and on the page.
+OUTLINE = "#d69a1a"
 
 
 def heads(projection: Projection | Router, steering: Steering | None = None, expert: str | None = None) -> go.Figure:
@@ -56,8 +58,8 @@ def heads(projection: Projection | Router, steering: Steering | None = None, exp
             colorscale=SCALE,
             zmin=0.0,
             colorbar=_bar("relative shift"),
-            xgap=3,
-            ygap=3,
+            xgap=6,
+            ygap=6,
             hovertemplate="layer %{y}, KV head %{x}<br>relative shift %{z:.3f}<br>%{customdata}<extra></extra>",
         )
     )
@@ -66,15 +68,15 @@ def heads(projection: Projection | Router, steering: Steering | None = None, exp
             if state[row][head] == "steered":
                 figure.add_shape(
                     type="rect",
-                    x0=head - 0.46,
-                    x1=head + 0.46,
-                    y0=layer - 0.42,
-                    y1=layer + 0.42,
+                    x0=head - 0.5,
+                    x1=head + 0.5,
+                    y0=layer - 0.5,
+                    y1=layer + 0.5,
                     line={"color": OUTLINE, "width": 2},
                 )
     figure.update_xaxes(title_text="KV head", tickmode="linear", dtick=max(1, width // 16))
     figure.update_yaxes(title_text="layer", autorange="reversed", tickmode="linear", dtick=max(1, len(layers) // 16))
-    return _quiet(figure, 24 * len(layers) + 110)
+    return _quiet(figure, 24 * len(layers) + 86, top=8)
 
 
 def router(routing: Routing, row: int = -1) -> go.Figure:
@@ -114,40 +116,32 @@ def router(routing: Routing, row: int = -1) -> go.Figure:
     return _quiet(figure, lines * (18 * len(layers) + 110))
 
 
-def compare(comparison: Comparison) -> go.Figure:
-    """New tokens of both answers, plain above steered, each coloured by the probability the model gave it."""
+def compare(comparison: Comparison, words: tuple[Sequence[str], Sequence[str]] | None = None) -> go.Figure:
+    """New tokens of both answers, plain above steered, each coloured by the probability the model gave it.
+
+    words: the text of each token of both answers, for hovering; the token's number where it is not given.
+    """
     results = (("plain", comparison.plain), ("steered", comparison.steered))
     length = max(len(result.ids) for _, result in results)
+    texts = words or tuple([str(n) for n in range(1, len(result.ids) + 1)] for _, result in results)
     figure = go.Figure(
         go.Heatmap(
             z=[_padded(result, length) for _, result in results],
             y=[name for name, _ in results],
+            x=list(range(1, length + 1)),
+            text=[[html.escape(word) for word in row] + [""] * (length - len(row)) for row in texts],
             colorscale=SCALE,
             zmin=0.0,
             zmax=1.0,
             xgap=2,
             ygap=6,
             colorbar=_bar("probability"),
-            hovertemplate="%{y}, token %{x}: probability %{z:.3f}<extra></extra>",
+            hovertemplate="%{y}, token “%{text}”: probability %{z:.3f}<extra></extra>",
         )
-    )
-    text = "<br>".join(f"<b>{name}</b> {html.escape(result.text)}" for name, result in results)
-    figure.add_annotation(
-        text=text,
-        xref="paper",
-        yref="paper",
-        x=0,
-        y=-0.35,
-        xanchor="left",
-        yanchor="top",
-        align="left",
-        showarrow=False,
     )
     figure.update_xaxes(title_text="new token")
     figure.update_yaxes(autorange="reversed")
-    _quiet(figure, 300)
-    figure.update_layout(margin={"b": 140})
-    return figure
+    return _quiet(figure, 180, top=8)
 
 
 def _shifts(source: Projection | Router, expert: str | None) -> dict[int, torch.Tensor]:
@@ -176,10 +170,10 @@ def _bar(label: str) -> dict[str, Any]:
     return {"title": {"text": label, "side": "right"}, "thickness": 10, "outlinewidth": 0, "len": 0.9}
 
 
-def _quiet(figure: go.Figure, height: int) -> go.Figure:
+def _quiet(figure: go.Figure, height: int, top: int = 32) -> go.Figure:
     figure.update_layout(
         height=height,
-        margin={"l": 48, "r": 16, "t": 32, "b": 44},
+        margin={"l": 48, "r": 16, "t": top, "b": 44},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": INK, "size": 12},

@@ -63,11 +63,11 @@ def test_router_centres_a_signed_scale_on_zero() -> None:
 
 def test_compare_shows_both_rows_and_escapes_text() -> None:
     prompt = seka.Prompt("x")
-    plain = seka.Result(prompt, "<script>", (1, 2, 3), (0.5, 0.25, 1.0), "length")
+    plain = seka.Result(prompt, "a<script>b", (1, 2, 3), (0.5, 0.25, 1.0), "length")
     steered = seka.Result(prompt, "ok", (4,), (0.75,), "eos")
-    figure = figures.compare(seka.Comparison(prompt, plain, steered))
+    figure = figures.compare(seka.Comparison(prompt, plain, steered), (["a", "<script>", "b"], ["ok"]))
     assert [list(row) for row in figure.data[0].z] == [[0.5, 0.25, 1.0], [0.75, None, None]]
-    assert "<script>" not in figure.to_json() and "&lt;script&gt;" in figure.layout.annotations[0].text
+    assert [list(row) for row in figure.data[0].text] == [["a", "&lt;script&gt;", "b"], ["ok", "", ""]]
 
 
 @pytest.mark.parametrize("make", [figures.heads, lambda p: figures.router(Routing(("a",), {0: torch.ones(1, 1, 2)}))])

@@ -52,13 +52,13 @@ PAIRS = Wordings(
     ),
 )
 LISTS = (
-    ("{A}. {B}. {C}. {D}. {E}.", 0.8),
-    ("Some say {a}, some say {b}, some say {c}, some say {d}, some say {e}.", 1.0),
-    ("1. {A}.\n2. {B}.\n3. {C}.\n4. {D}.\n5. {E}.", 1.3),
-    ("- {A}.\n- {B}.\n- {C}.\n- {D}.\n- {E}.", 1.0),
-    ("First {a}. Then {b}. Then {c}. Then {d}. Then {e}.", 0.7),
-    ("One book says that {a}. Another says that {b}. A third says that {c}. A fourth says {d}. A fifth says {e}.", 1.2),
-    ("{A}.\n{B}.\n{C}.\n{D}.\n{E}.", 0.9),
+    (("{A}.", "{B}.", "{C}.", "{D}.", "{E}."), " ", 0.8),
+    (("Some say {a},", "some say {b},", "some say {c},", "some say {d},", "and some say {e}."), " ", 1.0),
+    (("1. {A}.", "2. {B}.", "3. {C}.", "4. {D}.", "5. {E}."), "\n", 1.3),
+    (("- {A}.", "- {B}.", "- {C}.", "- {D}.", "- {E}."), "\n", 1.0),
+    (("First {a}.", "Then {b}.", "Then {c}.", "Then {d}.", "Then {e}."), " ", 0.7),
+    (("One book says that {a}.", "Another says that {b}.", "A third says {c}.", "A fourth says {d}.", "A fifth says {e}."), " ", 1.2),
+    (("{A}.", "{B}.", "{C}.", "{D}.", "{E}."), "\n", 0.9),
 )
 DISTRACTORS = (
     ("{X} once wanted to be {v}.", 0.6),
@@ -185,13 +185,8 @@ def several(random: Random, options: Options = TRAINING) -> Case:
     """Three to five statements that contradict each other; `lean` < 1 favours late ones, > 1 early ones."""
     count = random.choice((3, 3, 4, 5))
     facts, style, said = rivals(random, options, count)
-    wording, lean = random.choice(LISTS)
-    cut = wording.find("{" + "ABCDE"[count] + "}") if count < 5 else -1
-    if count < 5 and cut < 0:
-        cut = wording.find("{" + "abcde"[count] + "}")
-    if cut > 0:
-        head = wording[:cut]
-        wording = head[: max(head.rfind("."), head.rfind(",") if "some say" in head else -1)] + "."
+    items, gap, lean = random.choice(LISTS)
+    wording = gap.join(items[:count]).rstrip(",.") + "."
     chances = [lean ** (count - index) for index in range(count)]
     chosen = random.choices(range(count), chances)[0]
     text, ends, question = query(random, s.place(wording, said), facts, style, options.wordings)
@@ -209,11 +204,12 @@ def biography(random: Random, options: Options = TRAINING) -> Case:
     body = [
         s.draw_fact(random, options.words, r, role.who) for r in random.sample(others, random.choice((1, 2, 3, 4, 5)))
     ]
-    pronoun = random.choice((role.who, role.who, "he", "she", "they"))
+    pronoun = random.choice((role.who, "he", "she"))
     lines = []
     for fact in body:
-        who = pronoun if random.random() < 0.5 else fact.who
-        lines.append(sentence(s.state(random, replace(fact, who=who))) + ".")
+        chosen_style = s.draw_style(random, fact, options.wordings)
+        who = pronoun if random.random() < 0.6 and not chosen_style.frame else fact.who
+        lines.append(sentence(s.state(random, replace(fact, who=who), chosen_style)) + ".")
     prior = 1.0
     if random.random() < 0.75 or options.words or options.wordings:
         wording, prior = random.choice(DISTRACTORS)

@@ -129,9 +129,13 @@ def draw_values(random: Random, relation: Relation, count: int, held: bool = Fal
     if random.random() < 0.15:
         kind = random.choice(("nonce_word", "nonce_name"))
     found: list[str] = []
+    tries = 0
     while len(found) < count:
+        tries += 1
+        if tries > 40:  # a small class (days) is used up, or its articles do not agree
+            found, tries, kind = [], 0, "nonce_word"
         drawn = value(random, kind, held)
-        if kind not in ("person", "code", "number", "date", "place_name", "nonce_name") and random.random() < 0.12:
+        if kind not in ("person", "code", "number", "date", "place_name", "nonce_name") and random.random() < 0.1:
             drawn = value(random, "nonce_word", held)
         if found and (article(drawn) != article(found[0]) or any(_alike(drawn, other) for other in found)):
             continue

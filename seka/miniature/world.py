@@ -177,7 +177,7 @@ def value(random: Random, kind: str, held: bool = False) -> str:
 
 def person(random: Random, held: bool = False) -> str:
     """A person's name: real or invented, with or without a second name."""
-    real = random.random() < 0.6
+    real = random.random() < 0.7
     name = random.choice(split_words("first", held)) if real else nonce(random, held).capitalize()
     if random.random() < 0.25:
         known = random.random() < 0.5
@@ -204,13 +204,13 @@ def subject(random: Random, kind: str, held: bool = False) -> str:
     noun = random.choice(split_words(random.choice(("thing", "thing", "object", "place")), held))
     if draw < 0.35:
         return f"the {noun}"
-    if draw < 0.6:
-        return f"the {random.choice(words('adjective'))} {noun}"
     if draw < 0.7:
-        return f"the {noun} of {person(random, held)}"
+        return f"the {random.choice(words('adjective'))} {noun}"
     if draw < 0.8:
-        return f"{person(random, held)}'s {noun}"
+        return f"the {noun} of {person(random, held)}"
     if draw < 0.9:
+        return f"{person(random, held)}'s {noun}"
+    if draw < 0.96:
         return f"the {nonce(random, held)}"
     return nonce(random, held).capitalize()
 
