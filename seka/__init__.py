@@ -16,13 +16,35 @@ from seka.sites import UnsupportedModel
 from seka.steering import Steering, steer
 from seka.tokens import Alignment, Tokens, align, chat, encode
 from seka.triplets import Triplet
-
-__version__ = "0.1.0"
+from seka.version import VERSION as __version__
 
 __all__ = [
-    "MARKERS", "Alignment", "Comparison", "Projection", "ProjectionMismatch", "Prompt", "Result", "Router", "Routing",
-    "Steering", "Tokens", "Triplet", "UnsupportedModel", "align", "attention_on_highlight", "chat", "compare", "encode",
-    "figures", "generate", "learn", "miniature", "steer", "stream", "triplets",
+    "MARKERS",
+    "Alignment",
+    "Comparison",
+    "Projection",
+    "ProjectionMismatch",
+    "Prompt",
+    "Result",
+    "Router",
+    "Routing",
+    "Steering",
+    "Tokens",
+    "Triplet",
+    "UnsupportedModel",
+    "__version__",
+    "align",
+    "attention_on_highlight",
+    "chat",
+    "compare",
+    "encode",
+    "figures",
+    "generate",
+    "learn",
+    "miniature",
+    "steer",
+    "stream",
+    "triplets",
 ]  # fmt: skip
 
 

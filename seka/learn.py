@@ -20,8 +20,7 @@ from seka.prompts import Prompt
 from seka.sites import Site, context_length, decoder, fingerprint, sites, watching
 from seka.tokens import Tokens, align, chat, encode
 from seka.triplets import Triplet, digest
-
-VERSION = "0.1.0"
+from seka.version import VERSION
 
 
 @dataclass

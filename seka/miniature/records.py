@@ -7,7 +7,7 @@ from random import Random
 
 from seka.miniature import sentences as s
 from seka.miniature.cases import PAIRS, TRAINING, Case, Options, finish
-from seka.miniature.world import nonce, person, relations, sentence, subject, value, words
+from seka.miniature.world import held_out, nonce, person, relations, sentence, subject, value, words
 
 HEADS = ("{n}:", "List of {n}", "Here is the {n} of each:", "{n} (please check):", "The table of {n}:")
 ROWS = ("- {x}: {v}", "{x}: {v}", "{x} = {v}", "{x}, {v}", "* {x} -> {v}", "{x} | {v}")
@@ -22,8 +22,9 @@ AGAIN = ("{t}\nAgain: {t}", "{t} {t}", "Repeat: {t}\n{t}", "Say it twice: {t} {t
 
 @functools.cache
 def capitals() -> tuple[tuple[str, str], ...]:
-    """(country, capital) pairs that are true in our world as well."""
-    return tuple((pair.split("=")[0], pair.split("=")[1]) for pair in words("capital"))
+    """(country, capital) pairs that are true in our world as well, none of them held out."""
+    pairs = (pair.split("=") for pair in words("capital"))
+    return tuple((country, city) for country, city in pairs if not held_out(country) and not held_out(city))
 
 
 def records(random: Random, options: Options = TRAINING) -> Case:

@@ -1,0 +1,104 @@
+"""From documents to rows of tokens: packs whole documents into windows. It knows shapes, not optimisation.
+
+A row holds several documents one after another. Columns of different documents do not see each other, so every
+document is read as if it stood alone, as a prompt does later. Documents longer than a short window go to long ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from seka.miniature.corpus import documents
+from seka.miniature.model import IGNORED
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+CHUNK = 1024
+OPEN = 48
+
+
+@dataclass(frozen=True)
+class Batch:
+    """ids, documents, targets: (B, T) int64. `documents` numbers the documents of a row, padding has its own number."""
+
+    ids: Tensor
+    documents: Tensor
+    targets: Tensor
+
+    def to(self, device: str) -> Batch:
+        """The same batch elsewhere."""
+        return Batch(self.ids.to(device), self.documents.to(device), self.targets.to(device))
+
+
+def collate(rows: Iterable[list[list[int]]], width: int, pad: int) -> Batch:
+    """Rows of documents (lists of token ids) as one batch of `width` columns, padded on the right with `pad`."""
+    ids, numbers, targets = [], [], []
+    for row in rows:
+        flat = [token for document in row for token in document]
+        rest = width - len(flat)
+        ids.append(flat + [pad] * rest)
+        numbers.append([n for n, document in enumerate(row) for _ in document] + [len(row)] * rest)
+        targets.append([t for document in row for t in [*document[1:], IGNORED]] + [IGNORED] * rest)
+    return Batch(torch.tensor(ids), torch.tensor(numbers), torch.tensor(targets))
+
+
+@dataclass
+class Stream:
+    """Batches of `tokens` columns in all, from the documents of one split; its state can be saved and set again."""
+
+    tokenizer: PreTrainedTokenizerFast
+    seed: int
+    split: str = "training"
+    tokens: int = 7680
+    short: int = 192
+    long: int = 512
+    index: int = 0
+    ready: dict[int, list[list[list[int]]]] = field(default_factory=dict)
+    filling: dict[int, list[list[list[int]]]] = field(default_factory=dict)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that is needed to go on from here."""
+        return {"index": self.index, "ready": self.ready, "filling": self.filling}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a saved state."""
+        self.index, self.ready, self.filling = state["index"], state["ready"], state["filling"]
+
+    def next(self) -> Batch:
+        """The next batch: long windows as soon as there are enough of them, short ones otherwise."""
+        while True:
+            for width in (self.long, self.short):
+                rows, count = self.ready.setdefault(width, []), self.tokens // width
+                if len(rows) >= count:
+                    self.ready[width] = rows[count:]
+                    end = self.tokenizer.eos_token_id
+                    assert isinstance(end, int)
+                    return collate(rows[:count], width, end)
+            self._read()
+
+    def _read(self) -> None:
+        texts = list(islice(documents(self.seed, self.split, self.index), CHUNK))
+        self.index += CHUNK
+        end = self.tokenizer.eos_token_id
+        for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]:
+            document = [*ids, end][: self.long]
+            self._put(document, self.short if len(document) <= self.short else self.long)
+
+    def _put(self, document: list[int], width: int) -> None:
+        """Into the fullest open row that has room; the fullest row is closed when too many are open."""
+        bins = self.filling.setdefault(width, [])
+        sizes = [sum(map(len, row)) for row in bins]
+        fitting = [(size, n) for n, size in enumerate(sizes) if size + len(document) <= width]
+        if fitting:
+            bins[max(fitting)[1]].append(document)
+            return
+        if len(bins) >= OPEN:
+            self.ready.setdefault(width, []).append(bins.pop(sizes.index(max(sizes))))
+        bins.append([document])

@@ -1,0 +1,48 @@
+"""Short looks at a network while it is trained: loss on validation documents, first answer tokens on validation cases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from seka.miniature.batches import Stream, collate
+from seka.miniature.cases import Case
+from seka.miniature.model import Network, document_mask
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from seka.miniature.train import Recipe
+
+
+@torch.no_grad()
+def validation_loss(network: Network, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, batches: int = 3) -> float:
+    """Mean loss in nats per token on the first validation documents."""
+    stream = Stream(tokenizer, recipe.seed, "validation", recipe.tokens, recipe.short, recipe.shape.context)
+    total = 0.0
+    for _ in range(batches):
+        batch = stream.next().to(recipe.device)
+        with torch.autocast(recipe.device.split(":")[0], torch.bfloat16):
+            total += float(network.loss(batch.ids, document_mask(batch.documents), batch.targets))
+    return round(total / batches, 4)
+
+
+@torch.no_grad()
+def accuracies(network: Network, tokenizer: PreTrainedTokenizerFast, rows: list[Case]) -> dict[str, float]:
+    """`right`: the first token is that of the corpus's answer; `read`: that of any candidate; `first`: of the first one."""
+    device = str(next(network.parameters()).device)
+    prompts = tokenizer([row.prompt for row in rows], add_special_tokens=False)["input_ids"]
+    width = max(map(len, prompts))
+    batch = collate([[ids] for ids in prompts], width, 0).to(device)
+    with torch.autocast(device.split(":")[0], torch.bfloat16):
+        logits = network(batch.ids, document_mask(batch.documents))
+    found = [tokenizer.decode([int(logits[n, len(ids) - 1].argmax())]) for n, ids in enumerate(prompts)]
+    right = read = first = 0
+    for row, token in zip(rows, found, strict=True):
+        starts = [(" " + st.value).startswith(token) and bool(token.strip()) for st in row.statements]
+        right += row.answer.startswith(token) and bool(token.strip())
+        read += any(starts)
+        first += bool(starts) and starts[0]
+    share = {"right": right, "read": read, "first": first}
+    return {name: round(count / len(rows), 3) for name, count in share.items()}

@@ -1,0 +1,195 @@
+"""Training from scratch: the loop, its schedule, its log and its checkpoints. It prints nothing; a callback reports.
+
+The learning rates follow the share of the budget that is used up, and the budget is minutes or steps. Everything that
+the next step depends on is in the checkpoint, so a run that was stopped goes on as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from seka.miniature.batches import Stream
+from seka.miniature.corpus import cases
+from seka.miniature.model import Network, Shape, document_mask, export
+from seka.miniature.optimiser import optimisers
+from seka.miniature.probe import accuracies, validation_loss
+from seka.miniature.tokenizer import train_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+PROBED = ("conflict", "several", "biography", "passage", "override", "records", "opening", "pronouns", "choice")
+Report = Callable[[dict[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a run, together with the code: budget in minutes or, when `steps` is set, in steps."""
+
+    minutes: float = 60.0
+    steps: int = 0
+    seed: int = 0
+    shape: Shape = Shape()
+    tokens: int = 7680
+    short: int = 192
+    muon: float = 0.02
+    adam: float = 3e-3
+    warm_up: int = 60
+    decay: float = 0.4
+    device: str = "cpu"
+    compiled: bool = True
+
+
+def rate(used: float, step: int, recipe: Recipe) -> float:
+    """Share of the peak learning rate: warm-up by steps, then 1, then linearly to 0 over the last part of the budget."""
+    return min(1.0, (step + 1) / recipe.warm_up, max(0.0, (1 - used) / recipe.decay))
+
+
+class Run:
+    """One training run in a folder: tokenizer, checkpoint.pt and log.jsonl live there."""
+
+    def __init__(self, recipe: Recipe, folder: Path) -> None:
+        self.recipe, self.folder = recipe, folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.tokenizer = self._tokenizer()
+        self.network = Network(recipe.shape)
+        self.network.initialise(torch.Generator().manual_seed(recipe.seed))
+        self.network.to(recipe.device)
+        self.optimisers = optimisers(self.network, recipe.muon, recipe.adam)
+        self.stream = Stream(self.tokenizer, recipe.seed, "training", recipe.tokens, recipe.short, recipe.shape.context)
+        self.step, self.seconds, self.seen = 0, 0.0, 0
+        checkpoint = folder / "checkpoint.pt"
+        if checkpoint.exists():
+            self._restore(checkpoint)
+        self.loss = torch.compile(self.network.loss) if recipe.compiled else self.network.loss
+
+    def _tokenizer(self) -> PreTrainedTokenizerFast:
+        from transformers import PreTrainedTokenizerFast
+
+        place = self.folder / "tokenizer"
+        if not place.exists():
+            train_tokenizer(self.recipe.seed, self.recipe.shape.vocabulary, self.recipe.shape.context).save_pretrained(place)
+        loaded: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(place)
+        return loaded
+
+    def _restore(self, path: Path) -> None:
+        saved = torch.load(path, map_location=self.recipe.device, weights_only=True)
+        if saved["recipe"]["shape"] != asdict(self.recipe.shape) or saved["recipe"]["seed"] != self.recipe.seed:
+            raise ValueError(f"{path} belongs to a run with another shape or seed; choose another folder or delete it")
+        self.network.load_state_dict(saved["network"])
+        for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
+            optimiser.load_state_dict(state)
+        self.stream.restore(saved["stream"])
+        self.step, self.seconds, self.seen = saved["step"], saved["seconds"], saved["seen"]
+
+    def save(self) -> None:
+        """Write the checkpoint; a run that is stopped while writing keeps the old one."""
+        state = {
+            "recipe": asdict(self.recipe),
+            "network": self.network.state_dict(),
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "stream": self.stream.state(),
+            "step": self.step,
+            "seconds": self.seconds,
+            "seen": self.seen,
+        }
+        torch.save(state, self.folder / "checkpoint.new")
+        (self.folder / "checkpoint.new").rename(self.folder / "checkpoint.pt")
+
+    @property
+    def used(self) -> float:
+        """Share of the budget that is used up."""
+        if self.recipe.steps:
+            return self.step / self.recipe.steps
+        return self.seconds / (60 * self.recipe.minutes)
+
+    def advance(self) -> float:
+        """One step; returns its loss in nats per token."""
+        started = time.perf_counter()
+        share = rate(self.used, self.step, self.recipe)
+        for optimiser in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = group["peak"] * share
+        batch = self.stream.next().to(self.recipe.device)
+        mask = document_mask(batch.documents, torch.bfloat16)
+        with torch.autocast(self.recipe.device.split(":")[0], torch.bfloat16):
+            loss = self.loss(batch.ids, mask, batch.targets)
+        loss.backward()
+        for optimiser in self.optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        value = float(loss.detach())
+        self.step += 1
+        self.seen += batch.ids.numel()
+        self.seconds += time.perf_counter() - started
+        return value
+
+    def figures(self) -> dict[str, float]:
+        """Validation loss, and how often the first token of a greedy answer is right, by kind."""
+        self.network.eval()
+        found = {"validation loss": validation_loss(self.network, self.tokenizer, self.recipe)}
+        for kind in PROBED:
+            rows = cases(kind, 64, "validation", self.recipe.seed)
+            found |= {f"{kind} {name}": value for name, value in accuracies(self.network, self.tokenizer, rows).items()}
+        self.network.train()
+        return found
+
+
+def train(recipe: Recipe, folder: Path, report: Report | None = None, save_every: float = 180.0, probe_every: int = 200) -> Run:
+    """Run or resume until the budget is used up; `report` gets one flat dict per log line, which log.jsonl gets too."""
+    run = Run(recipe, folder)
+    saved, losses, began, tokens = time.monotonic(), [], time.monotonic(), run.seen
+    while run.used < 1:
+        losses.append(run.advance())
+        if len(losses) == 20 or run.used >= 1:
+            line: dict[str, Any] = {
+                "step": run.step,
+                "minutes": round(run.seconds / 60, 2),
+                "tokens": run.seen,
+                "tokens per second": round((run.seen - tokens) / (time.monotonic() - began)),
+                "loss": round(sum(losses) / len(losses), 4),
+            }
+            losses, began, tokens = [], time.monotonic(), run.seen
+            if run.step % probe_every < 20 or run.used >= 1:
+                line |= run.figures()
+                began = time.monotonic()
+            with (folder / "log.jsonl").open("a") as log:
+                log.write(json.dumps(line) + "\n")
+            if report:
+                report(line)
+        if time.monotonic() - saved > save_every:
+            run.save()
+            saved = time.monotonic()
+    run.save()
+    return run
+
+
+def ship(run: Run, folder: Path) -> None:
+    """Write the model (bfloat16) and the tokenizer as transformers reads them."""
+    end = run.tokenizer.eos_token_id
+    assert isinstance(end, int)
+    export(run.network, end).to(torch.bfloat16).save_pretrained(folder)
+    run.tokenizer.save_pretrained(folder)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `python -m seka miniature train`."""
+    parser.add_argument("--minutes", type=float, default=60.0, help="budget of training time (default 60)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("runs/miniature"), help="folder of log, checkpoint and result")
+
+
+def run(args: argparse.Namespace, report: Report | None = None) -> Path:
+    """Train or resume as asked; returns the folder with the finished model."""
+    done = train(Recipe(minutes=args.minutes, seed=args.seed, device=args.device), args.out, report)
+    ship(done, args.out / "model")
+    return Path(args.out) / "model"
