@@ -57,7 +57,7 @@ def preview(studio: Studio, text: str, literal: bool) -> tuple[str, str]:
     prompt = read(text, literal)
     alignment, notes = None, words.warnings(prompt)
     if literal and (found := len(read(text, False).spans)):
-        notes = [f"{words.plural(found, 'pair')} of markers taken as plain text (Advanced, literal)."]
+        notes = [f"{words.plural(found, 'pair')} of markers taken as plain text."]
     try:
         alignment = align(prompt, studio.tokenizer) if studio.tokenizer is not None else None
     except ValueError as error:
@@ -101,7 +101,7 @@ def run(
         if stop():
             return
     if studio.problem:
-        raise ValueError(f"{studio.line()}: {studio.problem}")
+        raise ValueError(studio.problem)
     problems = check(studio, text, settings)
     if problems:
         raise ValueError(" ".join(problems.values()))

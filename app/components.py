@@ -68,8 +68,8 @@ def theme() -> gr.themes.Base:
         input_border_color_dark="#3a3e45",
         button_primary_background_fill="#3d5da1",
         button_primary_background_fill_hover="#334e88",
-        button_primary_background_fill_dark="#5678bd",
-        button_primary_background_fill_hover_dark="#6486ca",
+        button_primary_background_fill_dark="#4a6cb3",
+        button_primary_background_fill_hover_dark="#3d5da1",
         button_primary_text_color="#ffffff",
         button_secondary_background_fill="#ffffff",
         button_secondary_background_fill_hover="#f5f3ef",
@@ -84,13 +84,14 @@ def theme() -> gr.themes.Base:
 
 @dataclass(frozen=True)
 class Editor:
-    """The prompt box, its preview (filled by the page) and nothing else that the server needs to know."""
+    """The prompt box, the switch that takes markers literally, and the preview, which the page fills."""
 
     prompt: gr.Textbox
+    literal: gr.Checkbox
     preview: gr.HTML
 
 
-def editor(value: str, preview: str) -> Editor:
+def editor(value: str, preview: str, literal: bool) -> Editor:
     """The prompt with its pens. Buttons and Ctrl/Cmd+B work on the text box in the browser."""
     prompt = gr.Textbox(
         value,
@@ -113,8 +114,10 @@ def editor(value: str, preview: str) -> Editor:
         for label, name, call in pens:
             button = gr.Button(label, size="sm", elem_id=f"pen-{name}", min_width=60)
             button.click(None, None, None, js=f"() => {{ {call}; return []; }}", api_visibility="private")
-        gr.HTML('<div id="pen-note" role="status" aria-live="polite"></div>', js_on_load=None)
-    return Editor(prompt, gr.HTML(preview, elem_id="preview", js_on_load=None))
+        # Always on the page (an accordion would not render it until opened): the script reads it.
+        switch = gr.Checkbox(literal, label="Take ** and ~~ literally", elem_id="literal", container=False, min_width=60)
+    gr.HTML('<div id="pen-note" role="status" aria-live="polite"></div>', js_on_load=None)
+    return Editor(prompt, switch, gr.HTML(preview, elem_id="preview", js_on_load=None))
 
 
 def panel(name: str, title: str, subtitle: str, value: str) -> gr.HTML:

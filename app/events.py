@@ -76,9 +76,10 @@ def model_line(studio: Studio) -> str:
 
 def settings(values: Sequence[Any]) -> Settings:
     """Settings from the components' values; an emptied number is its default."""
-    given: dict[str, Any] = {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}
+    given = {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}
     whole = {name: int(given[name]) for name in ("max_new_tokens", "seed") if name in given}
-    return Settings(**(given | whole))
+    chosen: dict[str, Any] = {**given, **whole}
+    return Settings(**chosen)
 
 
 def outputs(view: View) -> list[Any]:
@@ -114,7 +115,7 @@ def wire(page: gr.Blocks, studio: Studio, parts: Parts, shown: Sequence[Example]
     gr.on(
         [parts.run.click, parts.prompt.submit], gpu(compare), inputs, parts.results,
         concurrency_id="model", concurrency_limit=TOGETHER, trigger_mode="once", validator=check,
-        show_progress="minimal", show_progress_on=[parts.status], api_visibility="private",
+        show_progress="minimal", show_progress_on=[parts.status], api_visibility="private", api_name="run",
     )  # fmt: skip
 
     def stop(request: gr.Request) -> None:

@@ -53,7 +53,7 @@ def build(studio: Studio, gpu: events.Wrapper = events.as_is) -> gr.Blocks:
             chips = [gr.Button(example.title, size="sm", min_width=60, elem_classes=["chip"]) for example in shown]
         with gr.Row(elem_id="work"):
             with gr.Column(scale=3, min_width=320, elem_id="writing"):
-                edit = components.editor(text, preview)
+                edit = components.editor(text, preview, chosen.literal)
                 with gr.Row(elem_id="go"):
                     run = gr.Button("Compare", variant="primary", elem_id="compare", scale=0, min_width=130)
                     stop = gr.Button("Stop", elem_id="stop", scale=0, min_width=80)
@@ -70,7 +70,7 @@ def build(studio: Studio, gpu: events.Wrapper = events.as_is) -> gr.Blocks:
             remarks = gr.HTML(view.remarks, elem_id="remarks", js_on_load=None)
         figures, tokens = _details(view, tokens_html)
         parts = Parts(
-            edit.prompt, edit.preview, tokens, fields, about, reset, run, stop, status,
+            edit.prompt, edit.preview, tokens, [*fields, edit.literal], about, reset, run, stop, status,
             [plain, steered, status, remarks, *figures], differ, chips, model_line,
         )  # fmt: skip
         events.wire(page, studio, parts, shown, gpu)
@@ -78,7 +78,7 @@ def build(studio: Studio, gpu: events.Wrapper = events.as_is) -> gr.Blocks:
 
 
 def _settings(studio: Studio, chosen: Settings) -> tuple[list[Any], gr.HTML, gr.Button]:
-    """Components in the order of Settings' names, the line about the mode, and the button that resets the strength."""
+    """Components in the order of Settings' names, without literal (the editor has it); the line about the mode, and the button that resets the strength."""
     mode = gr.Radio(studio.modes(), value=chosen.mode, label="Steer with", elem_id="mode")
     about = gr.HTML(events.about(studio, chosen.mode), elem_id="about", js_on_load=None)
     top = max([1.0, *(2 * studio.gain(value) for _, value in studio.modes())])
@@ -116,13 +116,9 @@ def _settings(studio: Studio, chosen: Settings) -> tuple[list[Any], gr.HTML, gr.
             seed = gr.Number(
                 chosen.seed, label="Seed", info="the same noise for both", precision=0, minimum=0, min_width=130
             )
-        literal = gr.Checkbox(
-            chosen.literal, label="Take ** and ~~ literally", elem_id="literal",
-            info="For pasted Markdown: markers are part of the text. Marking a word turns this off and keeps them as text.",
-        )  # fmt: skip
     if studio.note:
         gr.HTML(f'<p class="caption">{escape(studio.note)}</p>', js_on_load=None)
-    return [mode, strength, new, layers, shift, seed, heat, literal], about, reset
+    return [mode, strength, new, layers, shift, seed, heat], about, reset
 
 
 def _details(view: View, tokens_html: str) -> tuple[list[Any], gr.HTML]:

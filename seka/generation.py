@@ -86,7 +86,7 @@ def generate(model: Any, tokenizer: Any, prompt: Prompt, steering: Steering | No
             routing = session.routing
     sequences: Tensor = out if isinstance(out, Tensor) else out.sequences
     ids = [int(i) for i in sequences[0, tokens.ids.shape[1] :]]
-    ends = _ends(model, tokenizer)
+    ends = _ends(model, tokenizer, kwargs.get("eos_token_id"))
     stop = next((n for n, i in enumerate(ids) if i in ends), None)
     kept = ids if stop is None else ids[: stop + 1]
     text = tokenizer.decode(kept, skip_special_tokens=True)
@@ -243,9 +243,9 @@ def _ready(model: nn.Module, tokenizer: Any, prompt: Prompt, new: int | None) ->
     return tokens.to(model.get_input_embeddings().weight.device)  # type: ignore[operator]
 
 
-def _ends(model: Any, tokenizer: Any) -> set[int]:
-    """Ids that end an answer: the model's generation settings', else the tokenizer's."""
+def _ends(model: Any, tokenizer: Any, ids: int | list[int] | None = None) -> set[int]:
+    """Ids that end an answer: those asked for, else the model's generation settings', else the tokenizer's."""
     config = getattr(model, "generation_config", None)
-    ids = getattr(config, "eos_token_id", None)
+    ids = getattr(config, "eos_token_id", None) if ids is None else ids
     ids = tokenizer.eos_token_id if ids is None else ids
     return set() if ids is None else set(ids) if isinstance(ids, list | tuple) else {int(ids)}

@@ -102,13 +102,12 @@ class Prompt:
                 merged.append((start, end, weight))
                 edges.setdefault(start, []).append(by_weight[weight])
                 edges.setdefault(end, []).insert(0, by_weight[weight])
-        written = _write(self.text, edges, tuple(markers))
-        back = _read(written, markers)
-        if back.text != self.text or sorted(back.marks) != sorted(merged):
-            raise ValueError(
-                f"markers cannot express these spans of {self.text!r}: a span touches a marker's own letter"
-            )
-        return written
+        for late in (False, True):  # `***` in the text: its first two letters are escaped, or its last two
+            written = _write(self.text, edges, tuple(markers), late)
+            back = _read(written, markers)
+            if back.text == self.text and sorted(back.marks) == sorted(merged):
+                return written
+        raise ValueError(f"markers cannot express these spans of {self.text!r}: a span touches a marker's own letter")
 
 
 def _pieces(text: str, markers: tuple[str, ...]) -> list[tuple[str, bool]]:
@@ -174,7 +173,7 @@ def _union(spans: list[Span]) -> list[Span]:
     return out
 
 
-def _write(text: str, edges: Mapping[int, list[str]], markers: tuple[str, ...]) -> str:
+def _write(text: str, edges: Mapping[int, list[str]], markers: tuple[str, ...], late: bool) -> str:
     out = ""
     position = 0
     while position <= len(text):
@@ -183,7 +182,9 @@ def _write(text: str, edges: Mapping[int, list[str]], markers: tuple[str, ...]) 
             out += "\\" * slashes + marker
         literal = next((marker for marker in markers if text.startswith(marker, position)), None)
         inside = literal and any(edge in edges for edge in range(position + 1, position + len(literal)))
-        if literal and not inside:
+        rest = text[position:]
+        odd = late and literal and (len(rest) - len(rest.lstrip(literal[0]))) % len(literal)
+        if literal and not inside and not odd:
             slashes = len(out) - len(out.rstrip("\\"))
             out += "\\" * (slashes + 1) + literal
             position += len(literal)

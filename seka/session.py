@@ -84,7 +84,6 @@ class Session:
         self._windows: list[_Window | None] = [None] * len(groups)
         self._call = (0, 0, 1)  # first column, columns, copies of each row
         self._lengths: dict[int, tuple[Any, int]] = {}  # columns seen by caches that keep their length on the device
-        self._steps = 0
 
     @property
     def routing(self) -> Routing | None:
@@ -134,12 +133,11 @@ class Session:
                 f"the model was called with {rows} rows inside a steering of {self._batch}; wanted the same rows, or a "
                 "multiple of them (beams, several sequences)"
             )
-        if past == 0 and columns < self._columns and self._steps == 0 and kwargs.get("past_key_values") is None:
+        if past == 0 and columns < self._columns and kwargs.get("past_key_values") is None:
             raise ValueError(
                 f"the model was called with {columns} columns inside a steering of {self._columns} tokens; wanted the whole "
                 "prompt, or its next columns together with a cache"
             )
-        self._steps += 1
         self._call = (past, columns, rows // self._batch)
         self._windows = [
             self._window(group, past, columns, rows // self._batch, inputs.device) for group in self.groups

@@ -2,7 +2,8 @@
 
 k' = k + c+ P+ k + c- P- k with c = max(w g, -1): w the token's weight, g the gain (SEKA, arXiv 2603.01281; the floor is
 ours: complete removal, never a flipped sign). A paper's pair of gains with a negative bank, (a, b), is ours (a/2, b/2).
-With a router P+ is a sum over experts m of alpha_m U_m U_m^T, and c_m = max(w g alpha_m, -1 / sum |alpha|).
+With a router P+ is a sum over experts m of alpha_m U_m U_m^T, and c_m = max(w g alpha_m, -|alpha_m| / sum |alpha|), which
+add up to no less than -1 whatever directions the experts share.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class Steering:
         """
         mask = self.allowed[layer].to(weights)
         if alpha is not None:
-            floor = -1 / alpha.abs().sum(1, keepdim=True).clamp(min=1.0)
+            floor = -alpha.abs() / alpha.abs().sum(1, keepdim=True).clamp(min=1.0)
             mixed = torch.maximum(weights[:, None, None] * self.positive * alpha, floor) * mask
             top = self._bases[layer].shape[2] // mask.shape[0]
             return mixed.mT.repeat_interleave(top, dim=2), None

@@ -1,0 +1,43 @@
+"""The embedded language model: where its files are and how to load them. How it is made is in the modules beside.
+
+    python -m seka miniature train | experts | card
+
+`world`, `sentences`, `cases`, `instructions`, `records`, `stories` and `corpus` make its text, `tokenizer`, `batches`,
+`model`, `optimiser`, `probe` and `train` make the model, `experts` learns its projections, `evaluate` and `card` measure
+it. None of them is imported here.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def path() -> Path:
+    """Folder of weights, tokenizer and card; any transformers loader takes it."""
+    return ROOT / "assets" / "miniature"
+
+
+def load() -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:
+    """(model, tokenizer): float32, evaluation mode, on the CPU."""
+    import torch
+    from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+
+    if not (path() / "model.safetensors").exists():
+        raise FileNotFoundError(f"no weights in {path()}; check out the whole repository, or: python -m seka miniature train")
+    model = Qwen3ForCausalLM.from_pretrained(path(), dtype=torch.float32)
+    model.eval()
+    return model, PreTrainedTokenizerFast.from_pretrained(path())
+
+
+def experts() -> dict[str, Path]:
+    """{name: file} of the projections learnt on this model, as projections/experts.json lists them."""
+    listed = ROOT / "projections" / "experts.json"
+    entries = json.loads(listed.read_text(encoding="utf-8")) if listed.exists() else {}
+    return {name: listed.parent / file for name, file in entries.items()}

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Any
 
 from seka.miniature import sentences as s
 from seka.miniature.sentences import Fact, Style
-from seka.miniature.world import Wordings, person, relations, sentence
+from seka.miniature.world import Wordings, article, person, relations, sentence
 
 PAIRS = Wordings(
     (
@@ -86,16 +87,22 @@ class Statement:
 
 @dataclass(frozen=True)
 class Case:
-    """A prompt, the answer that the corpus gives to it (with its leading blank), what follows, and the rival statements."""
+    """A prompt, the answer that the corpus gives to it (with its leading blank) and what follows.
+
+    `statements` are those that speak to the question, `answers` what each of them leads to, with the leading blank;
+    the corpus follows number `chosen`.
+    """
 
     kind: str
     prompt: str
     answer: str
     closing: str
     statements: tuple[Statement, ...]
+    answers: tuple[str, ...]
     chosen: int
     question: str = ""
     context: str = ""
+    facts: tuple[Fact, ...] = ()
 
     @property
     def text(self) -> str:
@@ -114,20 +121,21 @@ class Options:
 TRAINING = Options()
 
 
-def finish(random: Random, kind: str, text: str, ends: list[str], values: list[str], chosen: int, **more: str) -> Case:
+def finish(kind: str, text: str, ends: list[str], values: list[str], chosen: int, **more: Any) -> Case:
     """A case from a text with wrapped statements; `ends` are the closings for each value."""
     prompt, places = s.unwrap(text)
-    statements = []
+    statements, answers = [], []
     for index, what in enumerate(values):
         if index in places:
             start, end = places[index]
             at = prompt.rindex(what, start, end)
             statements.append(Statement(start, end, what, at, at + len(what)))
-    return Case(kind, prompt, " " + values[chosen], ends[chosen], tuple(statements), chosen, **more)
+            answers.append(" " + what)
+    return Case(kind, prompt, " " + values[chosen], ends[chosen], tuple(statements), tuple(answers), chosen, **more)
 
 
-def query(random: Random, context: str, facts: list[Fact], style: Style, held: bool) -> tuple[str, list[str], str]:
-    """The context with a cue or a question after or around it; the prompt, every fact's closing, and the question."""
+def query(random: Random, context: str, facts: list[Fact], style: Style, held: bool) -> tuple[str, list[str], dict[str, str]]:
+    """The context with a cue or a question after or around it, every fact's closing, and question and context if any."""
     ends = [s.closing(random, fact) for fact in facts]
     draw = random.random()
     if draw < 0.55:
@@ -135,10 +143,10 @@ def query(random: Random, context: str, facts: list[Fact], style: Style, held: b
         cues = [s.cue(fact, cue_style) for fact in facts]
         if all(words == cues[0][0] for words, _ in cues):
             gap = "\n" if random.random() < 0.25 else " "
-            return context + gap + cues[0][0], [tail + end for (_, tail), end in zip(cues, ends, strict=True)], ""
+            return context + gap + cues[0][0], [tail + end for (_, tail), end in zip(cues, ends, strict=True)], {}
     question = s.ask(random, facts[0], held and random.random() < 0.5)
     layout = random.choice(s.LAYOUTS)
-    return layout.replace("{q}", question).replace("{c}", context), ends, question
+    return layout.replace("{q}", question).replace("{c}", context), ends, {"question": question, "context": s.unwrap(context)[0]}
 
 
 def aside(random: Random, options: Options, avoid: Fact, same: bool | None = None) -> str:
@@ -177,8 +185,8 @@ def conflict(random: Random, options: Options = TRAINING) -> Case:
     for _ in range(random.choice((0, 0, 0, 1, 1, 2))):
         extra = aside(random, options, facts[0])
         text = f"{extra} {text}".strip() if random.random() < 0.5 else f"{text} {extra}".strip()
-    text, ends, question = query(random, text, facts, style, options.wordings)
-    return finish(random, "conflict", text, ends, [fact.what for fact in facts], chosen, question=question)
+    asked, ends, about = query(random, text, facts, style, options.wordings)
+    return finish("conflict", asked, ends, [fact.what for fact in facts], chosen, **about)
 
 
 def several(random: Random, options: Options = TRAINING) -> Case:
@@ -189,8 +197,8 @@ def several(random: Random, options: Options = TRAINING) -> Case:
     wording = gap.join(items[:count]).rstrip(",.") + "."
     chances = [lean ** (count - index) for index in range(count)]
     chosen = random.choices(range(count), chances)[0]
-    text, ends, question = query(random, s.place(wording, said), facts, style, options.wordings)
-    return finish(random, "several", text, ends, [fact.what for fact in facts], chosen, question=question)
+    asked, ends, about = query(random, s.place(wording, said), facts, style, options.wordings)
+    return finish("several", asked, ends, [fact.what for fact in facts], chosen, **about)
 
 
 def biography(random: Random, options: Options = TRAINING) -> Case:
@@ -213,12 +221,12 @@ def biography(random: Random, options: Options = TRAINING) -> Case:
     prior = 1.0
     if random.random() < 0.75 or options.words or options.wordings:
         wording, prior = random.choice(DISTRACTORS)
-        wording = wording.replace("{X}", role.who).replace("{v}", s.article(values[1]) + " " + values[1])
+        wording = wording.replace("{X}", role.who).replace("{v}", article(values[1]) + " " + values[1])
         lines.insert(random.randint(len(lines) // 2, len(lines)), s.wrap(1, wording[:-1]) + ".")
     text = s.wrap(0, sentence(s.state(random, facts[0], style))) + ". " + " ".join(lines)
     chosen = 0 if random.random() < prior else 1
-    text, ends, question = query(random, text, facts, style, options.wordings)
-    return finish(random, "biography", text, ends, values, chosen, question=question)
+    asked, ends, about = query(random, text, facts, style, options.wordings)
+    return finish("biography", asked, ends, values, chosen, **about, facts=tuple(facts))
 
 
 def passage(random: Random, options: Options = TRAINING, count: int = 0) -> Case:
@@ -254,21 +262,12 @@ def passage(random: Random, options: Options = TRAINING, count: int = 0) -> Case
     order = list(range(count))
     random.shuffle(order)
     context = " ".join(said[i] for i in order)
-    text, ends, question = query(random, context, [facts[chosen]], styles[chosen], options.wordings)
+    text, ends, about = query(random, context, [facts[chosen]], styles[chosen], options.wordings)
     closing = [ends[0]] * count
-    if question and options == TRAINING and random.random() < 0.4:
+    if about and options == TRAINING and random.random() < 0.4:
         for i in random.sample(range(count), min(count, 2)):
             closing = [e + f"\nQuestion: {s.ask(random, facts[i])}\nAnswer: {facts[i].what}." for e in closing]
-    return finish(
-        random,
-        "passage",
-        text,
-        closing,
-        [f.what for f in facts],
-        chosen,
-        question=question,
-        context=s.unwrap(context)[0],
-    )
+    return finish("passage", text, closing, [f.what for f in facts], chosen, **about, facts=tuple(facts))
 
 
 CONFUSABLE = (

@@ -6,7 +6,7 @@ from random import Random
 
 from seka.miniature import sentences as s
 from seka.miniature.cases import TRAINING, Case, Options, Statement, finish
-from seka.miniature.world import Relation, person, relations, sentence, value
+from seka.miniature.world import Relation, article, person, relations, sentence, value
 
 FORMS = ("he", "she", "they", "it")
 RULES = (
@@ -37,7 +37,7 @@ def deed(random: Random, who: str) -> str:
     for slot, kind in (("{P}", "place"), ("{O}", "object"), ("{A}", "animal"), ("{F}", "food")):
         if slot in text:
             word = value(random, kind)
-            text = text.replace("{a} " + slot, s.article(word) + " " + word).replace(slot, word)
+            text = text.replace("{a} " + slot, article(word) + " " + word).replace(slot, word)
     return text.replace("{X}", who)
 
 
@@ -55,8 +55,9 @@ def pronouns(random: Random, options: Options = TRAINING) -> Case:
     rules = said[0] if one else f"{said[0]} {said[1]}"
     text = f"{rules}\nText: {'. '.join(deeds)}.\nRewritten:"
     written = [". ".join(sentence(d.replace(who, v)) for d in deeds) for v in names]
-    case = finish(random, "pronouns", text, ["", ""], names, chosen)
-    return Case("pronouns", case.prompt, " " + written[chosen], ".", case.statements, chosen)
+    case = finish("pronouns", text, ["", ""], names, chosen)
+    answers = tuple(" " + w for w in written[: len(case.statements)])
+    return Case("pronouns", case.prompt, " " + written[chosen], ".", case.statements, answers, chosen)
 
 
 def opening(random: Random, options: Options = TRAINING) -> Case:
@@ -73,7 +74,7 @@ def opening(random: Random, options: Options = TRAINING) -> Case:
     chosen = 0 if random.random() < random.choice((0.35, 0.5, 0.6)) else 1
     gap = random.choice((" ", "\n"))
     reply = f", {deed(random, person(random, options.words))}."
-    return finish(random, "opening", f"{said[0]}{gap}{said[1]}\nReply:", [reply, reply], found, chosen)
+    return finish("opening", f"{said[0]}{gap}{said[1]}\nReply:", [reply, reply], found, chosen)
 
 
 def choice(random: Random, options: Options = TRAINING) -> Case:
@@ -97,7 +98,8 @@ def choice(random: Random, options: Options = TRAINING) -> Case:
     statements = tuple(
         Statement(*places[i], fact.what, *places[i]) for i, fact in enumerate(facts) if i in places
     )
-    return Case("choice", prompt, " " + facts[chosen].what, s.closing(random, facts[chosen]), statements, chosen)
+    answers = tuple(" " + fact.what for fact in facts[: len(statements)])
+    return Case("choice", prompt, " " + facts[chosen].what, s.closing(random, facts[chosen]), statements, answers, chosen)
 
 
 __all__ = ["choice", "deed", "opening", "pronouns"]

@@ -199,7 +199,7 @@ def export(network: Network, end: int) -> Qwen3ForCausalLM:
         eos_token_id=end,
         pad_token_id=end,
     )
-    model = Qwen3ForCausalLM(config).to(torch.float32)
+    model: Qwen3ForCausalLM = Qwen3ForCausalLM(config).float()
     state = {f"model.{name}": value.detach().float().cpu().clone() for name, value in network.state_dict().items()}
     state["lm_head.weight"] = state["model.embed_tokens.weight"]
     model.load_state_dict(state)

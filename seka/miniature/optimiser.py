@@ -25,7 +25,8 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     for _ in range(5):
         gram = x @ x.mT
         x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
-    return (x.mT if tall else x).to(matrices.dtype)
+    result: Tensor = (x.mT if tall else x).to(matrices.dtype)
+    return result
 
 
 class Muon(torch.optim.Optimizer):
@@ -39,18 +40,17 @@ class Muon(torch.optim.Optimizer):
         """One update from the gradients at hand."""
         for group in self.param_groups:
             shapes: dict[torch.Size, list[Tensor]] = defaultdict(list)
+            moved: dict[Tensor, Tensor] = {}
             for p in group["params"]:
                 if p.grad is not None:
-                    shapes[p.shape].append(p)
-            for shape, params in shapes.items():
-                moved = []
-                for p in params:
                     state = self.state[p]
                     if not state:
                         state["momentum"] = torch.zeros_like(p)
                     state["momentum"].lerp_(p.grad, 1 - group["momentum"])
-                    moved.append(torch.lerp(p.grad, state["momentum"], group["momentum"]))
-                update = orthogonalise(torch.stack(moved)) * max(1.0, shape[0] / shape[1]) ** 0.5
+                    moved[p] = torch.lerp(p.grad, state["momentum"], group["momentum"])
+                    shapes[p.shape].append(p)
+            for shape, params in shapes.items():
+                update = orthogonalise(torch.stack([moved[p] for p in params])) * max(1.0, shape[0] / shape[1]) ** 0.5
                 for p, change in zip(params, update, strict=True):
                     p.mul_(1 - group["lr"] * group["decay"]).add_(change, alpha=-group["lr"])
 

@@ -37,7 +37,7 @@ def accuracies(network: Network, tokenizer: PreTrainedTokenizerFast, rows: list[
     batch = collate([[ids] for ids in prompts], width, 0).to(device)
     with torch.autocast(device.split(":")[0], torch.bfloat16):
         logits = network(batch.ids, document_mask(batch.documents))
-    found = [tokenizer.decode([int(logits[n, len(ids) - 1].argmax())]) for n, ids in enumerate(prompts)]
+    found = [str(tokenizer.decode([int(logits[n, len(ids) - 1].argmax())])) for n, ids in enumerate(prompts)]
     right = read = first = 0
     for row, token in zip(rows, found, strict=True):
         starts = [(" " + st.value).startswith(token) and bool(token.strip()) for st in row.statements]

@@ -52,7 +52,7 @@ def records(random: Random, options: Options = TRAINING) -> Case:
     else:
         question = s.ask(random, fact)
         text, end = random.choice(s.LAYOUTS).replace("{q}", question).replace("{c}", context), s.closing(random, fact, 0.4)
-    return finish(random, "records", text, [end] * count, values, chosen)
+    return finish("records", text, [end] * count, values, chosen)
 
 
 def override(random: Random, options: Options = TRAINING) -> Case:
@@ -84,7 +84,7 @@ def override(random: Random, options: Options = TRAINING) -> Case:
         ask = random.choice(CAPITAL_ASKS).replace("{X}", country)
         text = random.choice(s.LAYOUTS).replace("{q}", ask).replace("{c}", text)
     ends = [f". Many people live in {v}." if random.random() < 0.5 else "." for v in told]
-    return finish(random, "override", text, ends, told, chosen)
+    return finish("override", text, ends, told, chosen)
 
 
 def copying(random: Random) -> str:

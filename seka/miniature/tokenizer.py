@@ -23,11 +23,11 @@ def train_tokenizer(seed: int, vocabulary: int, context: int, count: int = 30_00
     from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(  # type: ignore[assignment]
+    bpe.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
     )
-    bpe.decoder = decoders.ByteLevel()  # type: ignore[assignment]
-    bpe.post_processor = processors.ByteLevel(trim_offsets=False)  # type: ignore[assignment]
+    bpe.decoder = decoders.ByteLevel()
+    bpe.post_processor = processors.ByteLevel(trim_offsets=False)
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
         special_tokens=[END],
