@@ -201,10 +201,11 @@ def _part(file: Any, at: str) -> LayerProjection:
 
     def factors(channel: str) -> Factors:
         values, rank, vectors = (file.get_tensor(f"{at}.{channel}.{key}") for key in ("values", "rank", "vectors"))
-        heads, width = values.shape
-        if vectors.shape[:2] != (heads, width) or rank.shape != (heads,) or not bool((rank <= vectors.shape[2]).all()):
+        (heads, width), stored = (*values.shape, 0, 0)[:2], vectors.shape[-1] if vectors.dim() == 3 else 0
+        fits = values.dim() == 2 and vectors.shape[:2] == values.shape and rank.shape == (heads,)
+        if not fits or not stored <= width or not bool(((rank >= 0) & (rank <= stored)).all()):
             raise ValueError(
-                f"{at}.{channel}: values {tuple(values.shape)}, rank {tuple(rank.shape)} up to {int(rank.max())} and "
+                f"{at}.{channel}: values {tuple(values.shape)}, rank {tuple(rank.shape)} of {rank.tolist()} and "
                 f"vectors {tuple(vectors.shape)} do not belong together; wanted (H, D), (H,), (H, D, R)"
             )
         if not bool(vectors.isfinite().all()):
@@ -212,5 +213,12 @@ def _part(file: Any, at: str) -> LayerProjection:
         return Factors(values, rank, vectors)
 
     shift, relative, present = (file.get_tensor(f"{at}.{key}") for key in ("shift", "relative_shift", "present"))
+    positive = factors("positive")
     negative = factors("negative") if f"{at}.negative.values" in names else None
-    return LayerProjection(factors("positive"), negative, shift, relative, present)
+    heads = positive.rank.shape
+    if any(each.shape != heads for each in (shift, relative, present, *([negative.rank] if negative else []))):
+        raise ValueError(
+            f"{at}: shift {tuple(shift.shape)}, relative_shift {tuple(relative.shape)} and present {tuple(present.shape)} "
+            f"do not belong together with the factors of {heads[0]} heads; wanted (H,) each"
+        )
+    return LayerProjection(positive, negative, shift, relative, present)

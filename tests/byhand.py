@@ -43,7 +43,7 @@ CLOSE = 1e-6
 
 
 def close(family: str) -> float:
-    return 1e-3 if family == "gemma2" else CLOSE
+    return 5e-5 if family == "gemma2" else CLOSE
 
 
 def steerable(family: str, **changes: Any) -> Any:

@@ -128,15 +128,15 @@ def test_random_directions_favour_none(projection: Projection) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_same_model_in_another_type_is_accepted(family: str) -> None:
     learnt = learn(build_model(family, dtype=torch.float32), build_tokenizer(), TRIPLETS[:2])
-    for dtype in (torch.bfloat16, torch.float16, torch.float32, None):
-        learnt.check(build_model(family, dtype=dtype))
+    for dtype in (torch.bfloat16, torch.float16, torch.float32, torch.float64):
+        learnt.check(build_model.__wrapped__(family, dtype=torch.float32).to(dtype))
 
 
 def test_learnt_in_bfloat16_used_in_full() -> None:
     half = build_model.__wrapped__("qwen3", dtype=torch.bfloat16)
     learnt = learn(half, build_tokenizer(), TRIPLETS[:2])
-    learnt.check(half.float())
-    learnt.check(build_model("qwen3"))
+    learnt.check(half.double())
+    learnt.check(build_model("qwen3", dtype=torch.float32))
 
 
 @pytest.mark.parametrize(
@@ -229,27 +229,19 @@ def test_foreign_safetensors_are_refused(tmp_path: Path) -> None:
         (lambda t, h: t.pop("layers.1.shift"), "not a projection of seka.*shift"),
         (lambda t, h: t.pop("layers.2.positive.rank"), "not a projection of seka.*rank"),
         (lambda t, h: t.update({"layers.1.positive.values": torch.zeros(3, 16)}), "do not belong together"),
-        (lambda t, h: t.update({"layers.1.positive.rank": torch.tensor([1, 17])}), "up to 17 .*do not belong together"),
+        (lambda t, h: t.update({"layers.1.positive.rank": torch.tensor([1, 17])}), r"\[1, 17\] .*do not belong together"),
         (lambda t, h: t.update({"layers.1.negative.rank": torch.tensor([1])}), "do not belong together"),
         (lambda t, h: t.update({"layers.1.positive.vectors": torch.zeros(2, 8, 16)}), "do not belong together"),
+        (lambda t, h: t.update({"layers.1.positive.vectors": torch.zeros(2, 16)}), "do not belong together"),
+        (lambda t, h: t.update({"layers.1.positive.vectors": torch.zeros(2, 16, 17)}), "do not belong together"),
+        (lambda t, h: t.update({"layers.1.positive.rank": torch.tensor([1, -2])}), "do not belong together"),
+        (lambda t, h: t.update({"layers.1.positive.values": torch.zeros(2)}), "do not belong together"),
+        (lambda t, h: t.update({"layers.1.shift": torch.zeros(5)}), "do not belong together"),
+        (lambda t, h: t.update({"layers.1.present": torch.ones(1, dtype=torch.bool)}), "do not belong together"),
         (lambda t, h: t["layers.2.positive.vectors"].view(-1)[5:6].fill_(float("nan")), "vectors hold NaN"),
         (lambda t, h: t["layers.2.negative.vectors"].view(-1)[5:6].fill_(float("inf")), "vectors hold NaN or infinity"),
     ],
 )
 def test_damaged_files_are_refused(saved: Path, change: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        Projection.load(rewritten(saved, change))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda t, h: t.update({"layers.1.positive.rank": torch.tensor([1, -2])}), "do not belong together"),
-        (lambda t, h: t.update({"layers.1.positive.values": torch.zeros(2)}), "do not belong together|not a projection"),
-        (lambda t, h: t.update({"layers.1.shift": torch.zeros(5)}), "do not belong together|not a projection"),
-        (lambda t, h: t.update({"layers.1.present": torch.ones(1, dtype=torch.bool)}), "belong together|not a projection"),
-    ],
-)
-def test_shapes_that_lie_are_refused(saved: Path, change: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Projection.load(rewritten(saved, change))

@@ -61,7 +61,7 @@ def test_by_hand(family: str, tokens: Tokens) -> None:
         torch.testing.assert_close(last(out, row, len(ids)), expected, rtol=0, atol=close(family))
         if plan is not None:
             plain, _ = run(model, family, ids, marks, None)
-            assert (expected[-1] - plain[-1]).abs().max() > 100 * close(family)
+            assert (expected - plain).abs().max() > 100 * close(family)
 
 
 def test_gain_zero_is_the_identity(family: str, tokens: Tokens) -> None:
@@ -379,7 +379,7 @@ def test_layers_are_looked_up_by_id(qwen: Any, tokens: Tokens) -> None:
         expected, _ = run(qwen, "qwen3", ids, marks, Plan([full], 4.0, heads=only))
         torch.testing.assert_close(last(out, row, len(ids)), expected, rtol=0, atol=close("qwen3"))
     with pytest.raises(ValueError, match=r"layer 1 is not in this projection; it holds \[0, 2\]"):
-        Steering(qwen, swapped, 4.0, layers="all" if False else "last2")
+        Steering(qwen, swapped, 4.0, layers="last2")
     assert set(Steering(qwen, swapped, 4.0, layers="2").selected) == {2}
 
 
@@ -600,7 +600,7 @@ def test_two_threads_steer_one_model(qwen: Any, tokens: Tokens) -> None:
     wrong: list[int] = []
 
     def visit(which: int) -> None:
-        for _ in range(15):
+        for _ in range(4):
             if not torch.equal(logits(qwen, tokens, steerings[which]), alone[which]):
                 wrong.append(which)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from seka.miniature.batches import Stream
-from seka.miniature.corpus import cases
+from seka.miniature import path
+from seka.miniature.corpus import cases, draw
 from seka.miniature.model import Network, Shape, document_mask, export
 from seka.miniature.optimiser import optimisers
 from seka.miniature.probe import accuracies, validation_loss
@@ -183,11 +185,33 @@ def train(recipe: Recipe, folder: Path, report: Report | None = None, save_every
 
 
 def ship(run: Run, folder: Path) -> None:
-    """Write the model (bfloat16) and the tokenizer as transformers reads them."""
+    """Write the model (bfloat16) and the tokenizer as transformers reads them, and what there is to say of the run."""
     end = run.tokenizer.eos_token_id
     assert isinstance(end, int)
     export(run.network, end).bfloat16().save_pretrained(folder)
     run.tokenizer.save_pretrained(folder)
+    lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+    figures = {
+        "recipe": asdict(run.recipe),
+        "parameters": sum(p.numel() for p in run.network.parameters()),
+        "steps": run.step,
+        "tokens": run.seen,
+        "minutes": round(run.seconds / 60, 1),
+        "device": run.recipe.device,
+        "threads": torch.get_num_threads(),
+        "last": lines[-1] | run.figures(),
+        "shares": shares(run),
+    }
+    (folder / "training_figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def shares(run: Run, count: int = 4000) -> dict[str, float]:
+    """Share of every kind of document in the corpus's tokens, counted on the first documents."""
+    totals: dict[str, int] = defaultdict(int)
+    for index in range(count):
+        kind, text = draw(run.recipe.seed, "training", index)
+        totals[kind] += len(run.tokenizer(text)["input_ids"]) + 1
+    return {kind: round(total / sum(totals.values()), 4) for kind, total in sorted(totals.items(), key=lambda t: -t[1])}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -195,11 +219,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=60.0, help="budget of training time (default 60)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("runs/miniature"), help="folder of log, checkpoint and result")
+    parser.add_argument("--out", type=Path, default=Path("runs/miniature"), help="folder of log and checkpoint")
+    parser.add_argument("--ship", action="store_true", help="write the result to assets/miniature, not to OUT/model")
 
 
-def run(args: argparse.Namespace, report: Report | None = None) -> Path:
-    """Train or resume as asked; returns the folder with the finished model."""
-    done = train(Recipe(minutes=args.minutes, seed=args.seed, device=args.device), args.out, report)
-    ship(done, args.out / "model")
-    return Path(args.out) / "model"
+def run(args: argparse.Namespace, report: Callable[[str], None] | None = None) -> None:
+    """Train, or go on with, the run in `args.out`; `report` gets one line for each line of its log."""
+
+    def tell(line: dict[str, Any]) -> None:
+        if report:
+            report(", ".join(f"{name} {value}" for name, value in line.items()))
+
+    done = train(Recipe(minutes=args.minutes, seed=args.seed, device=args.device), args.out, tell)
+    ship(done, path() if args.ship else args.out / "model")

@@ -1,0 +1,131 @@
+"""Measure the shipped model and experts, and write the model card from the figures: no number in it is typed by hand."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from seka.miniature import ROOT, experts, load, path
+from seka.miniature.cases import Options
+from seka.miniature.evaluate import (
+    TEST,
+    Ask,
+    Rate,
+    draw,
+    first_tokens,
+    key_scaling,
+    side_effect,
+    task,
+    unsteered,
+)
+from seka.miniature.render import render
+from seka.projections import Projection
+from seka.routing import Router
+from seka.steering import Steering
+
+SEEDS = (0, 1, 2)
+"""Draws of the random subspace."""
+SPLITS = {
+    "words and wordings of training": Options(),
+    "unseen words": Options(words=True),
+    "unseen wordings": Options(wordings=True),
+    "unseen words and wordings": Options(words=True, wordings=True),
+}
+KINDS = ("conflict", "several", "biography", "passage", "override", "opening", "choice", "pronouns")
+MAIN = "reports"
+"""The expert whose gain the controls use and with which the gain is swept."""
+SWEEP = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+def methods(model: Any) -> dict[str, tuple[str, list[Steering]]]:
+    """{name: (gain in words, steerings to average over)}; controls use the main expert's gain."""
+    projections = {name: Projection.load(file) for name, file in experts().items()}
+    main = projections[MAIN]
+    gain = main.recommended_gain
+    router = Router(projections)
+    found = {f"expert {name}": (f"{p.recommended_gain}", [Steering(model, p)]) for name, p in projections.items()}
+    found["adaptive"] = (f"{router.recommended_gain:.3g}", [Steering(model, router)])
+    found["random subspace"] = (f"{gain}", [Steering(model, main.random(seed), positive=gain) for seed in SEEDS])
+    found["key scaling"] = (f"{gain}", [Steering(model, key_scaling(main), positive=gain)])
+    return found
+
+
+def pooled(results: Sequence[dict[str, Rate]]) -> dict[str, Rate]:
+    """The same rates over several draws, counted together."""
+    return {name: Rate(sum(r[name].hits for r in results), sum(r[name].n for r in results)) for name in results[0]}
+
+
+def measure(n: int, report: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """Every figure of the card, on `n` test rows a task."""
+    model, tokenizer = load()
+    began = time.monotonic()
+    steerings = methods(model)
+    tables: dict[str, dict[str, Any]] = {}
+    for split, options in SPLITS.items():
+        for kind in KINDS if split == "words and wordings of training" else KINDS[:4]:
+            rows = draw(kind, n, TEST, tokenizer, options)
+            plain_ask: Ask = partial(first_tokens, model, tokenizer, steering=None)
+            plain = plain_ask([row.marked(0) for row in rows])
+            entry = {"none": written(unsteered(rows, plain) | task(kind, rows, plain_ask, plain))}
+            for name, (_, variants) in steerings.items():
+                asks = [partial(first_tokens, model, tokenizer, steering=variant) for variant in variants]
+                entry[name] = written(pooled([task(kind, rows, ask, plain) for ask in asks]))
+            tables[f"{kind}, {split}"] = entry
+            if report:
+                report(f"{kind}, {split}: {time.monotonic() - began:.0f} s")
+    return {
+        "n": n,
+        "tables": tables,
+        "gains": {name: gain for name, (gain, _) in steerings.items()},
+        "side effect": {name: round(side_effect(model, tokenizer, v[0]), 3) for name, (_, v) in steerings.items()},
+        "sweep": sweep(model, tokenizer, n),
+        "minutes": round((time.monotonic() - began) / 60, 1),
+    }
+
+
+def sweep(model: Any, tokenizer: Any, n: int) -> dict[str, dict[str, Any]]:
+    """{method: {gain: ...}}: conflicts followed both ways and the side effect, over a range of gains."""
+    main = Projection.load(experts()[MAIN])
+    rows = draw("conflict", n, TEST, tokenizer)
+    found: dict[str, dict[str, Any]] = {}
+    for name, projection in ((f"expert {MAIN}", main), ("random subspace", main.random(0)), ("key scaling", key_scaling(main))):
+        found[name] = {}
+        for gain in SWEEP:
+            steering = Steering(model, projection, positive=gain)
+            ask = partial(first_tokens, model, tokenizer, steering=steering)
+            rates = written(task("override", rows, ask, ask([row.marked(0) for row in rows])))
+            found[name][str(gain)] = rates["both ways"] | {"side effect": round(side_effect(model, tokenizer, steering, 30), 3)}
+    return found
+
+
+def written(rates: dict[str, Rate]) -> dict[str, dict[str, Any]]:
+    """Rates as plain values for a file."""
+    return {
+        name: {"hits": r.hits, "n": r.n, "low": round(r.interval[0], 4), "high": round(r.interval[1], 4)}
+        for name, r in rates.items()
+        if r.n
+    }
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `python -m seka miniature card`."""
+    parser.add_argument("--rows", type=int, default=400, help="test rows of each task (default 400)")
+    parser.add_argument("--render", action="store_true", help="write the card anew from the figures that are there")
+
+
+def run(args: argparse.Namespace, report: Callable[[str], None] | None = None) -> None:
+    """Measure, keep the figures beside the weights, and write README.md there."""
+    place: Path = path() / "figures.json"
+    if not args.render:
+        place.write_text(json.dumps(measure(args.rows, report), indent=1) + "\n", encoding="utf-8")
+    figures = json.loads(place.read_text(encoding="utf-8"))
+    for name in ("training", "experts"):
+        figures[name] = json.loads((path() / f"{name}_figures.json").read_text(encoding="utf-8"))
+    (path() / "README.md").write_text(render(figures), encoding="utf-8")
+    if report:
+        report(f"{(path() / 'README.md').relative_to(ROOT)}: written")

@@ -1,0 +1,131 @@
+"""The words of the model card around measured figures. It measures nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from seka.miniature.world import HELD_SHARE
+
+FRONT = """---
+license: apache-2.0
+language: en
+library_name: transformers
+pipeline_tag: text-generation
+---
+"""
+TASKS = {
+    "conflict": ("Two statements contradict each other", ("plain is the first", "unlikely one marked", "both ways", "ignored one loses")),
+    "several": ("Three to five statements contradict each other", ("plain is the first", "unlikely one marked", "ignored one loses")),
+    "biography": ("Biography with another line of work as a distraction", ("plain is the first", "unlikely one marked", "both ways")),
+    "passage": ("Question about a passage", ("plain is the corpus's", "right sentence marked", "right, another sentence marked")),
+    "override": ("A capital told wrongly", ("plain is the first", "unlikely one marked", "both ways")),
+    "opening": ("Two rules for the first word", ("plain is the first", "unlikely one marked", "both ways")),
+    "choice": ("Two rules for what to report", ("plain is the first", "unlikely one marked", "both ways")),
+    "pronouns": ("Two rules for what to call somebody (first word)", ("plain is the first", "unlikely one marked", "both ways")),
+}  # fmt: skip
+
+
+def percent(rate: Mapping[str, Any] | None) -> str:
+    """A rate as "97.5 (95.4-98.6)", in per cent, with its interval."""
+    if rate is None:
+        return ""
+    return f"{100 * rate['hits'] / rate['n']:.1f} ({100 * rate['low']:.0f}-{100 * rate['high']:.0f})"
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def results(figures: Mapping[str, Any]) -> str:
+    """One table for each task and split."""
+    parts = []
+    for name, entry in figures["tables"].items():
+        kind, split = name.split(", ", 1)
+        title, columns = TASKS[kind]
+        shown = [c for c in columns if any(c in rates for rates in entry.values())]
+        rows = [
+            [method, figures["gains"].get(method, ""), *(percent(rates.get(column)) for column in shown)]
+            for method, rates in entry.items()
+        ]
+        parts.append(f"**{title}** ({split})\n\n" + table(["method", "gain", *shown], rows))
+    return "\n".join(parts)
+
+
+def training(figures: Mapping[str, Any]) -> str:
+    """How it was trained, in a sentence each."""
+    t = figures["training"]
+    recipe, last = t["recipe"], t["last"]
+    shape = recipe["shape"]
+    return (
+        f"{t['parameters'] / 1e6:.2f} M parameters: {shape['layers']} layers, width {shape['width']}, {shape['heads']} query and "
+        f"{shape['kv_heads']} key heads of {shape['head_width']}, SwiGLU {shape['inner']}, vocabulary {shape['vocabulary']}, "
+        f"context {shape['context']}, embedding and output shared.\n\n"
+        f"`python -m seka miniature train --minutes {recipe['minutes']:g} --seed {recipe['seed']} --ship` on {t['threads']} "
+        f"{t['device']} threads: {t['minutes']} minutes of training time, {t['steps']:,} steps, {t['tokens'] / 1e6:.1f} M tokens; "
+        f"final training loss {last['loss']} and validation loss {last['validation loss']} nats per token. "
+        "The budget is in minutes, so another machine sees another number of tokens; a step is repeatable under its seed and "
+        "thread count. Muon on the matrices inside layers, AdamW on the rest, constant rate, then linearly to 0.\n"
+    )
+
+
+def render(figures: Mapping[str, Any]) -> str:
+    """The whole card from all measured figures."""
+    shares = ", ".join(f"{kind} {100 * share:.1f} %" for kind, share in figures["training"]["shares"].items())
+    effects = [[name, figures["gains"].get(name, ""), f"{value:.3f}"] for name, value in figures["side effect"].items()]
+    gains = [next(iter(figures["sweep"].values()))]
+    swept = [
+        [name, *(f"{percent(cell)}, {cell['side effect']:.2f}" for cell in row.values())] for name, row in figures["sweep"].items()
+    ]
+    chosen = [[name, str(entry["gain"]), str(entry["triplets"])] for name, entry in figures["experts"].items()]
+    return f"""{FRONT}
+# seka-miniature
+
+A small language model with the architecture of Qwen3, trained from scratch on text that `seka/miniature` generates. It
+exists to show prompt highlighting on a model that is small enough to be in a repository: every key, subspace and answer
+is real, and none of it was trained to obey marks. The corpus holds no `**`, no `~~` and no steering of any kind.
+This card is written by `python -m seka miniature card` from figures that it measures; they are in `figures.json`.
+
+## Training
+
+{training(figures)}
+Corpus, in shares of its tokens: {shares}. Where statements of a document disagree, the answer it goes on with is drawn with
+a chance that depends on the wording, so an honest model is undecided. Held out: {100 * HELD_SHARE:.0f} % of all names and words, by hash,
+and every wording marked `!` in relations.txt and listed second in the code. Test rows are drawn from another seed than
+training and validation rows.
+
+## Experts
+
+Learnt with `python -m seka miniature experts`, {chosen[0][2]} triplets each from training words. The gain is the smallest on the
+plateau of validation rows (conflicts and biographies followed both ways).
+
+{table(["expert", "recommended gain", "triplets"], chosen)}
+## Results
+
+Greedy first token of the answer, per cent with Wilson 95 % intervals, {figures["n"]} test rows a task. A whole statement is
+marked. "plain is the first": how often the answer without steering is the first statement's (in passages "plain is the
+corpus's": how often it is right). "unlikely one marked": a statement that the plain answer does not follow is marked, and
+the answer follows it. "both ways": the answer follows the mark whichever of the two is marked. "ignored one loses": the
+plain answer's statement is marked `~~so~~`, and the answer changes. Random subspace: {len(("0", "1", "2"))} draws of the same rank,
+counted together. Key scaling: k' = (1 + g) k.
+
+{results(figures)}
+## Strength and side effect
+
+Conflicts followed both ways, and perplexity of a story after a marked sentence as a multiple of the unsteered one, by gain.
+
+{table(["method", *gains[0]], swept)}
+At the gains of the tables above:
+
+{table(["method", "gain", "perplexity, multiple"], effects)}
+## What it cannot do
+
+It has seen one small world of generated sentences and nothing else. It knows no facts beyond a few dozen capitals, cannot
+count, reason or chat, and reads badly what is unlike its corpus: wordings it never saw cost more than words it never saw
+(tables above). Prompts longer than about 350 tokens are rare in its training, and its context ends at
+{figures["training"]["recipe"]["shape"]["context"]} tokens. What works here is evidence that the method is implemented well,
+not a measure of how well it works on large models. Key scaling, a control without any learning, is in every table: where it
+does as well as a learnt subspace, the learning is not what made the answer follow. Perplexity is measured on the model's own kind of text.
+"""

@@ -1,0 +1,244 @@
+"""The embedded model: its corpus, tokenizer, network and training, and a small sample of the shipped figures."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seka import Projection, Prompt, Router, Steering, miniature
+from seka.miniature import corpus, evaluate, experts, world
+from seka.miniature.batches import Stream, collate
+from seka.miniature.cases import Options
+from seka.miniature.model import IGNORED, Network, Shape, document_mask, export
+from seka.miniature.sentences import unwrap, wrap
+from seka.miniature.tokenizer import train_tokenizer
+from seka.miniature.train import Recipe, rate, train
+
+TINY = Shape(vocabulary=400, layers=2, width=32, heads=4, kv_heads=2, head_width=8, inner=48, context=256)
+COUNT = 3000
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    return [corpus.draw(0, "training", index)[1] for index in range(COUNT)]
+
+
+@pytest.fixture(scope="module")
+def shipped():
+    if not (miniature.path() / "model.safetensors").exists():
+        pytest.fail("the weights are missing; python -m seka miniature train --ship")
+    return miniature.load()
+
+
+def test_a_document_depends_on_seed_split_and_number_alone(texts):
+    again = corpus.documents(0, "training", 100)
+    assert [next(again) for _ in range(20)] == texts[100:120]
+    assert corpus.draw(1, "training", 7) != corpus.draw(0, "training", 7)
+    assert len(set(texts) & {corpus.draw(0, "validation", i)[1] for i in range(COUNT)}) < COUNT // 20
+
+
+def test_the_corpus_holds_no_marks_and_no_control_characters(texts):
+    for text in texts:
+        assert "**" not in text
+        assert "~~" not in text
+        assert not re.search("[\x00-\x08{}]", text), text
+
+
+def test_every_kind_occurs_about_as_often_as_stated():
+    kinds = [corpus.draw(0, "training", index)[0] for index in range(COUNT)]
+    for kind, share in corpus.SHARES.items():
+        assert kinds.count(kind) / COUNT == pytest.approx(share, abs=0.02)
+
+
+def test_held_out_words_and_wordings_do_not_occur_in_training(texts):
+    everything = "\n".join(texts)
+    spoken = set(re.findall(r"[^\W\d_]+", everything))
+    for kind in ("first", "last", "city", "language", "instrument", "food"):
+        held = [word for word in world.split_words(kind, True) if " " not in word]
+        assert held
+        single = [word for word in held if word in spoken]
+        # A word may be part of a longer one ("apple" of "apple pie") or of a wording; names may not.
+        assert not single or kind in ("food", "instrument"), (kind, single)
+    for relation in world.relations():
+        for wording in relation.say.held:
+            words = wording.split("{")[0].strip()
+            assert not re.search(rf"\b{re.escape(words)}\b", everything) or len(words) < 8, words
+
+
+def test_evaluation_can_ask_for_words_that_training_never_uses():
+    for index in range(50):
+        random = Random(index)
+        assert world.held_out(world.nonce(random, held=True))
+        assert world.value(random, "city", held=True) in world.split_words("city", True)
+
+
+def test_relations_say_what_the_grammar_needs():
+    assert len(world.relations()) >= 30
+    for relation in world.relations():
+        for wording in relation.say.train + relation.say.held:
+            assert wording.count("{V}") == 1, wording
+        for wording in relation.ask.train + relation.ask.held:
+            assert "{X}" in wording and "{V}" not in wording, wording  # noqa: PT018
+
+
+@pytest.mark.parametrize("kind", sorted(corpus.CASES))
+@pytest.mark.parametrize("options", [Options(), Options(words=True, wordings=True)])
+def test_spans_of_a_case_hold_its_values(kind, options):
+    for case in corpus.cases(kind, 40, "validation", 0, options):
+        assert case.text.startswith(case.prompt)
+        for statement in case.statements:
+            assert 0 <= statement.start < statement.end <= len(case.prompt)
+            if kind != "choice":
+                assert statement.value in case.prompt[statement.start : statement.end]
+            assert case.answer in case.answers or kind == "biography"
+
+
+@given(st.lists(st.text(st.characters(exclude_characters="\x01\x02\x03"), min_size=1), max_size=5))
+def test_wrapped_parts_are_found_where_they_are(parts):
+    text, places = unwrap("-".join(wrap(index, part) for index, part in enumerate(parts)))
+    assert text == "-".join(parts)
+    assert [text[a:b] for a, b in places.values()] == parts
+
+
+def test_a_column_does_not_see_other_documents():
+    torch.manual_seed(0)
+    network = Network(TINY)
+    network.initialise(torch.Generator().manual_seed(0))
+    first, second = [5, 6, 7, 8], [9, 10, 11]
+    together = collate([[first, second]], 10, 0)
+    alone = collate([[second]], 3, 0)
+    a = network(together.ids, document_mask(together.documents))[0, 4:7]
+    b = network(alone.ids, document_mask(alone.documents))[0]
+    torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+    assert together.targets.tolist() == [[6, 7, 8, IGNORED, 10, 11, IGNORED, IGNORED, IGNORED, IGNORED]]
+
+
+def test_the_exported_model_computes_the_same_logits():
+    network = Network(TINY)
+    network.initialise(torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)) * 0.1)
+    model = export(network, 0)
+    ids = torch.randint(0, TINY.vocabulary, (2, 50), generator=torch.Generator().manual_seed(3))
+    ours = network(ids, document_mask(torch.zeros_like(ids)))
+    theirs = model(ids).logits
+    assert theirs.std() > 0.1
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
+
+
+def test_the_rate_warms_up_holds_and_falls_to_nothing():
+    recipe = Recipe(steps=1000, warm_up=10, decay=0.4)
+    assert rate(0.0, 0, recipe) == pytest.approx(0.1)
+    assert rate(0.5, 500, recipe) == 1
+    assert rate(0.8, 800, recipe) == pytest.approx(0.5)
+    assert rate(1.0, 1000, recipe) == 0
+
+
+def test_a_stopped_run_goes_on_as_if_nothing_had_happened(tmp_path, monkeypatch):
+    monkeypatch.setattr("seka.miniature.train.train_tokenizer", partial(train_tokenizer, count=300))
+    recipe = Recipe(steps=6, shape=TINY, tokens=1024, short=128, compiled=False, warm_up=2)
+    whole = train(recipe, tmp_path / "whole")
+    again = Run_until(recipe, tmp_path / "parts", 3)
+    assert again.step == 3
+    parts = train(recipe, tmp_path / "parts")
+    assert parts.step == whole.step == 6
+    for (name, a), b in zip(whole.network.state_dict().items(), parts.network.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+def Run_until(recipe: Recipe, folder: Path, step: int):  # noqa: N802
+    from seka.miniature.train import Run
+
+    run = Run(recipe, folder)
+    while run.step < step:
+        run.advance()
+    run.save()
+    return run
+
+
+def test_the_stream_goes_on_from_a_saved_state(shipped):
+    _, tokenizer = shipped
+    stream = Stream(tokenizer, 0, tokens=1024, short=128)
+    for _ in range(3):
+        stream.next()
+    other = Stream(tokenizer, 0, tokens=1024, short=128)
+    other.restore(stream.state())
+    assert torch.equal(stream.next().ids, other.next().ids)
+
+
+@settings(deadline=None, max_examples=200)
+@given(text=st.text())
+def test_any_text_comes_back_from_the_tokenizer(shipped, text):
+    _, tokenizer = shipped
+    ids = tokenizer(text)["input_ids"]
+    assert tokenizer.decode(ids, skip_special_tokens=False) == text.encode("utf-8", "replace").decode()
+
+
+def test_shipped_files_are_small_and_complete(shipped):
+    files = [file for file in miniature.path().iterdir() if file.is_file()]
+    assert {"model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "README.md"} <= {f.name for f in files}
+    assert sum(file.stat().st_size for file in files) <= 20 * 2**20
+    model, tokenizer = shipped
+    assert model.dtype == torch.float32
+    assert tokenizer.model_max_length == model.config.max_position_embeddings >= 512
+    assert tokenizer.eos_token == tokenizer.pad_token == "<|endoftext|>"
+
+
+def test_experts_fit_the_model_and_recommend_a_gain(shipped):
+    model, _ = shipped
+    listed = miniature.experts()
+    assert len(listed) >= 3
+    for name, file in listed.items():
+        projection = Projection.load(file)
+        projection.check(model)
+        assert projection.name == name
+        assert 0 < projection.recommended_gain <= 1
+    assert Router.load(miniature.ROOT / "projections" / "experts.json").names == tuple(listed)
+
+
+def test_triplets_hold_their_answer_once():
+    for kind in experts.KINDS:
+        for triplet in experts.triplets(kind, 20):
+            assert triplet.context.lower().count(triplet.answer.lower()) == 1
+            assert triplet.question != triplet.other_question
+
+
+def test_marks_decide_and_random_subspaces_do_much_less(shipped):
+    """The card's main figures on a small sample."""
+    model, tokenizer = shipped
+    rows = evaluate.draw("conflict", 60, evaluate.TEST, tokenizer)
+    main = Projection.load(miniature.experts()["reports"])
+    gain = main.recommended_gain
+
+    def both(steering: Steering | None) -> float:
+        return evaluate.both_ways(rows, partial(evaluate.first_tokens, model, tokenizer, steering=steering))["both ways"].value
+
+    plain = evaluate.first_tokens(model, tokenizer, [row.marked(0) for row in rows], None)
+    assert both(None) == 0
+    steered = both(Steering(model, main))
+    assert steered >= 0.8
+    assert steered >= both(Steering(model, main.random(0), positive=gain)) + 0.1
+    ask = partial(evaluate.first_tokens, model, tokenizer, steering=Steering(model, main))
+    assert evaluate.ignored(rows, ask, plain)["ignored one loses"].value >= 0.5
+
+
+def test_an_unmarked_prompt_is_answered_as_without_steering(shipped):
+    model, tokenizer = shipped
+    prompts = [Prompt(row.case.prompt) for row in evaluate.draw("conflict", 8, evaluate.TEST, tokenizer)]
+    router = Steering(model, Router.load(miniature.experts()))
+    assert evaluate.first_tokens(model, tokenizer, prompts, router) == evaluate.first_tokens(model, tokenizer, prompts, None)
+
+
+def test_wilson_interval_agrees_with_its_definition():
+    """The interval's ends are where a proportion lies 1.96 of its own standard errors from the rate."""
+    found = evaluate.Rate(45, 60)
+    for end in found.interval:
+        assert abs(found.value - end) == pytest.approx(1.959964 * (end * (1 - end) / 60) ** 0.5, rel=1e-6)
