@@ -190,10 +190,11 @@ def answer(studio: Studio, text: str, settings: Settings) -> dict[str, Any]:
 def draw(studio: Studio, pair: Comparison, settings: Settings) -> dict[str, Any]:
     """The figures of a finished comparison."""
     routing: Routing | None = pair.steered.routing
+    plain, steered = ([studio.tokenizer.decode([i]) for i in row.ids] for row in (pair.plain, pair.steered))
     return {
         "heads": figures.heads(studio.source(settings.mode), steering(studio, settings)),
         "router": figures.router(routing) if routing is not None else None,
-        "tokens": figures.compare(pair),
+        "tokens": figures.compare(pair, (plain, steered)),
     }
 
 

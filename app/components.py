@@ -115,7 +115,9 @@ def editor(value: str, preview: str, literal: bool) -> Editor:
             button = gr.Button(label, size="sm", elem_id=f"pen-{name}", min_width=60)
             button.click(None, None, None, js=f"() => {{ {call}; return []; }}", api_visibility="private")
         # Always on the page (an accordion would not render it until opened): the script reads it.
-        switch = gr.Checkbox(literal, label="Take ** and ~~ literally", elem_id="literal", container=False, min_width=60)
+        switch = gr.Checkbox(
+            literal, label="Take ** and ~~ literally", elem_id="literal", container=False, min_width=60
+        )
     gr.HTML('<div id="pen-note" role="status" aria-live="polite"></div>', js_on_load=None)
     return Editor(prompt, switch, gr.HTML(preview, elem_id="preview", js_on_load=None))
 

@@ -76,10 +76,9 @@ def model_line(studio: Studio) -> str:
 
 def settings(values: Sequence[Any]) -> Settings:
     """Settings from the components' values; an emptied number is its default."""
-    given = {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}
-    whole = {name: int(given[name]) for name in ("max_new_tokens", "seed") if name in given}
-    chosen: dict[str, Any] = {**given, **whole}
-    return Settings(**chosen)
+    given: dict[str, Any] = {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}
+    whole: dict[str, Any] = {name: int(given[name]) for name in ("max_new_tokens", "seed") if name in given}
+    return Settings(**{**given, **whole})
 
 
 def outputs(view: View) -> list[Any]:
@@ -112,7 +111,7 @@ def wire(page: gr.Blocks, studio: Studio, parts: Parts, shown: Sequence[Example]
             stops.arm(request.session_hash)
         return [gr.validate(name not in problems, problems.get(name, "")) for name in ("prompt", *NAMES)]
 
-    gr.on(
+    event = gr.on(
         [parts.run.click, parts.prompt.submit], gpu(compare), inputs, parts.results,
         concurrency_id="model", concurrency_limit=TOGETHER, trigger_mode="once", validator=check,
         show_progress="minimal", show_progress_on=[parts.status], api_visibility="private", api_name="run",
@@ -121,13 +120,14 @@ def wire(page: gr.Blocks, studio: Studio, parts: Parts, shown: Sequence[Example]
     def stop(request: gr.Request) -> None:
         stops.stop(request.session_hash)
 
-    parts.stop.click(stop, None, None, **QUIET)
+    # On ZeroGPU the run is another process, which sees no flag of ours: there the event itself is cancelled.
+    parts.stop.click(stop, None, None, cancels=None if gpu is as_is else [event], **QUIET)
 
     def preview(text: str, literal: bool) -> tuple[str, str]:
         return actions.preview(studio, text, literal)
 
     read = [parts.prompt, literal], [parts.preview, parts.tokens]
-    gr.on([parts.prompt.change, literal.change, page.load], preview, *read, trigger_mode="always_last", **QUIET)
+    gr.on([parts.prompt.change, literal.change], preview, *read, trigger_mode="always_last", **QUIET)
 
     def choose(mode: str, strength: float) -> tuple[str, Any]:
         recommended = {studio.gain(value) for _, value in studio.modes()}

@@ -133,7 +133,10 @@ def studio() -> Studio:
     if not source:
         from seka import miniature
 
-        return Studio("seka-miniature", {name: Projection.load(path) for name, path in miniature.experts().items()})
+        embedded = {name: Projection.load(path) for name, path in miniature.experts().items()}
+        if not embedded:
+            raise SystemExit("No experts of the embedded model in projections/: check out the whole repository.")
+        return Studio("seka-miniature", embedded)
     folder = Path(os.environ.get("SEKA_EXPERTS", "experts"))
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:

@@ -78,7 +78,7 @@ def build(studio: Studio, gpu: events.Wrapper = events.as_is) -> gr.Blocks:
 
 
 def _settings(studio: Studio, chosen: Settings) -> tuple[list[Any], gr.HTML, gr.Button]:
-    """Components in the order of Settings' names, without literal (the editor has it); the line about the mode, and the button that resets the strength."""
+    """Components in the order of Settings' names but for literal, the line on the mode, the button that resets."""
     mode = gr.Radio(studio.modes(), value=chosen.mode, label="Steer with", elem_id="mode")
     about = gr.HTML(events.about(studio, chosen.mode), elem_id="about", js_on_load=None)
     top = max([1.0, *(2 * studio.gain(value) for _, value in studio.modes())])

@@ -134,7 +134,8 @@ def repetitive(text: str) -> bool:
 
 def notice(sentences: Sequence[str], kind: str = "note") -> str:
     """Sentences (escaped already) as one block; nothing for none."""
-    return f'<div class="{kind}">' + "<br>".join(sentences) + "</div>" if sentences else ""
+    role = ' role="alert"' if kind == "error" else ""
+    return f'<div class="{kind}"{role}>' + "<br>".join(sentences) + "</div>" if sentences else ""
 
 
 def _column(prompt: str, body: str) -> str:

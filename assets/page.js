@@ -200,6 +200,7 @@
     const box = area();
     if (box && box !== known) attach((known = box));
     else if (box && box.value !== history.shown) (note(), paint()); // an example was loaded
+    for (const [part, how] of [["#remarks", "polite"], ["#plain", "off"], ["#steered", "off"]]) $(part)?.setAttribute("aria-live", how);
     recolour();
     tick();
   }

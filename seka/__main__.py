@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import json
 import sys
@@ -10,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-#: Steps of making the embedded model; each module has add_arguments(parser) and run(args).
-MINIATURE = ("train", "experts", "card")
+#: Steps of making the embedded model; each module has add_arguments(parser) and run(args, report).
+MINIATURE = ("train", "learn", "card")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -104,7 +105,7 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
         module = importlib.import_module(f"seka.miniature.{step}")
         inner = steps.add_parser(step, help=(module.__doc__ or "").splitlines()[0])
         module.add_arguments(inner)
-        inner.set_defaults(run=module.run)
+        inner.set_defaults(run=functools.partial(module.run, report=print))
 
     app = commands.add_parser("app", help="open the page on http://127.0.0.1:7860")
     app.set_defaults(run=_app)

@@ -6,7 +6,6 @@ bare tensor of projections. Layers are looked up by the ids it stores, never by 
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from seka.projections import STORED, Factors, LayerProjection, Projection
-from seka.sites import fingerprint, sites
+from seka.sites import Site, fingerprint, sites
 
 
 def convert(
@@ -54,11 +53,8 @@ def convert(
         if layer not in by_layer:
             raise ValueError(f"{path} holds layer {layer}; the model has attention layers {sorted(by_layer)}")
         site = by_layer[layer]
-        if first[row].shape != (site.heads, site.width, site.width):
-            raise ValueError(
-                f"{path}, layer {layer}: {tuple(first[row].shape)}; the model wants (H, D, D) = "
-                f"({site.heads}, {site.width}, {site.width})"
-            )
+        for file, each in ((path, bank), (negative, other)):
+            _fit(f"{file}, layer {layer}", each or {}, row, site)
         positive, present = _factors(bank, row, energy, tail=False)
         tail = None if other is None else _factors(other, row, energy, tail=True)[0]
         unknown = torch.full((site.heads,), torch.nan)
@@ -80,7 +76,7 @@ def _read(path: Path, layers: Sequence[int] | None) -> tuple[dict[str, Tensor], 
     try:
         # weights_only: tensors and plain containers; nothing in the file is executed.
         loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
+    except Exception as error:  # torch's reader raises whatever a broken file leads it to
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(
             f"{path} could not be read safely ({reason}); wanted a published .pt bank of tensors"
@@ -103,11 +99,20 @@ def _read(path: Path, layers: Sequence[int] | None) -> tuple[dict[str, Tensor], 
         raise ValueError(
             f"{path} holds {keys}; wanted 'layers' with 'proj', or with 'U_matrices' and 'singular_values'"
         )
+    if ids is not None and len(set(ids)) != len(ids):
+        raise ValueError(f"{path}: layers {ids} name one more than once; wanted each layer once")
     bank = {key: _tensor(value, key, path) for key, value in bank.items()}
     count = {len(value) for value in bank.values()}
     if len(count) != 1 or (ids is not None and {len(ids)} != count):
         raise ValueError(f"{path} names layers {ids} but holds {sorted(count)}; wanted one entry for each layer")
     return bank, ids
+
+
+def _fit(where: str, bank: dict[str, Tensor], row: int, site: Site) -> None:
+    for key, value in bank.items():
+        wanted = (site.heads, site.width) if key == "singular_values" else (site.heads, site.width, site.width)
+        if value[row].shape != wanted:
+            raise ValueError(f"{where}: {key!r} is {tuple(value[row].shape)}; the model wants {wanted}")
 
 
 def _tensor(value: Any, key: str, path: Path) -> Tensor:

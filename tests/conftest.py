@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
@@ -21,6 +22,8 @@ import seka
 FAMILIES = ("qwen3", "qwen2", "llama", "mistral", "gemma2", "gemma3_text", "olmo2")
 
 torch.set_num_threads(1)
+settings.register_profile("seka", deadline=None)  # a busy machine is no failure
+settings.load_profile("seka")
 
 
 @cache

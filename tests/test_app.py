@@ -1,4 +1,4 @@
-"""The page's handlers, without gradio: what they show, what they refuse in words, and that they add nothing to seka."""
+"""The page's handlers, without gradio: runs, what they refuse in words, and that they add nothing to seka."""
 
 from __future__ import annotations
 
@@ -8,118 +8,25 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from conftest import TRIPLETS, build_model, build_tokenizer
-from hypothesis import given
-from hypothesis import strategies as st
+from conftest import build_model
+from studios import TEXT, last, text_of, tiny_studio
 
 import seka
-from app import actions, examples, models, words
+from app import actions
 from app.actions import Settings
 from app.models import Studio
-from app.views import View
 
 ROOT = Path(__file__).resolve().parents[1]
-TEXT = "Previously Ada played **chess**. Currently Ada plays golf. Ada is a player of"
-EVIL = "<img src=x onerror=alert(1)> & <script>alert(2)</script>"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def studio() -> Studio:
-    model, tokenizer = build_model("qwen3", torch.float32), build_tokenizer()
-    experts = {
-        name: seka.learn(model, tokenizer, TRIPLETS[i : i + 4], name=name, description=f"Learnt from {name}.").with_header(
-            recommended_gain=gain
-        )
-        for i, (name, gain) in enumerate({"facts": 0.4, "roles": 0.8}.items())
-    }
-    return Studio.of("tiny", model, tokenizer, experts)
-
-
-def text_of(markup: str) -> str:
-    """What a browser shows of markup: tags gone, entities read."""
-    return html.unescape(re.sub(r"<[^>]*>", "", markup))
-
-
-def last(views: Iterator[View]) -> View:
-    *_, view = views
-    return view
-
-
-# ---- preview ----
-
-
-def test_preview_counts_spans_and_tokens_as_seka_does(studio: Studio) -> None:
-    shown, chips = actions.preview(studio, TEXT + " ~~or~~ **golf**", False)
-    prompt = seka.Prompt.marked(TEXT + " ~~or~~ **golf**")
-    weights = seka.align(prompt, studio.tokenizer).weights
-    touched = sum(weight != 0 for weight in weights)
-    assert f"2 highlights · 1 ignored · {touched} of {len(weights)} tokens steered" in text_of(shown)
-    assert chips.count('class="token emphasise"') == sum(weight > 0 for weight in weights)
-    assert chips.count('class="token ignore"') == sum(weight < 0 for weight in weights)
-    assert chips.count('class="token ') == len(weights)
-
-
-PIECES = [*"ab <>&\"'\\\n*~", "**", "~~", "é", "😀", "漢", "<b>", "e\u0301"]
-
-
-@given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
-def test_preview_shows_exactly_the_text_the_model_reads(text: str) -> None:
-    prompt = seka.Prompt.marked(text)
-    markup = words.marked(prompt)
-    assert text_of(markup) == prompt.text
-    assert set(re.findall(r"</?(\w+)", markup)) <= {"mark", "s", "span"}
-
-
-def test_preview_marks_exactly_the_spans() -> None:
-    markup = words.marked(seka.Prompt.marked("a **b ~~c** d~~ e"))
-    for tag, expected in (("mark", "b c"), ("s", "c d")):
-        inside = re.findall(rf"<{tag} [^>]*>((?:(?!</{tag}>).)*)</{tag}>", markup)
-        assert text_of("".join(inside)) == expected
-
-
-def test_preview_says_where_a_marker_has_no_partner(studio: Studio) -> None:
-    shown = text_of(actions.preview(studio, "one line\nthen **open words", False)[0])
-    assert "** in line 2 has no partner" in shown
-    assert "then **open words" in shown
-
-
-def test_preview_says_that_nothing_is_highlighted(studio: Studio) -> None:
-    assert "Nothing is highlighted" in actions.preview(studio, "no marks", False)[0]
-    assert "Nothing is highlighted" not in actions.preview(studio, TEXT, False)[0]
-
-
-def test_literal_markers_stay_in_the_text_and_mark_nothing(studio: Studio) -> None:
-    shown, chips = actions.preview(studio, "a **b** c", True)
-    assert "a **b** c" in text_of(shown)
-    assert "1 pair of markers taken as plain text" in text_of(shown)
-    assert "emphasise" not in shown + chips
-
-
-def test_preview_of_a_prompt_that_is_too_long_names_both_lengths(studio: Studio) -> None:
-    shown = text_of(actions.preview(studio, "x" * 5000, False)[0])
-    count = len(seka.align(seka.Prompt("x" * 5000), studio.tokenizer).ids)
-    assert count > studio.limit == 512
-    assert f"{count:,}".replace(",", "\u202f") in shown
-    assert "512" in shown
-
-
-def test_preview_works_before_the_model_is_there(studio: Studio) -> None:
-    waiting = Studio("later", studio.experts)
-    shown, chips = actions.preview(waiting, TEXT, False)
-    assert "1 highlight" in shown
-    assert not chips
-
-
-def test_preview_escapes(studio: Studio) -> None:
-    shown, chips = actions.preview(studio, f"**{EVIL}** {EVIL}", False)
-    assert not re.search(r"<(img|script)", shown + chips)
-    assert text_of(shown).count(EVIL) == 2
+    return tiny_studio()
 
 
 # ---- check ----
@@ -135,7 +42,9 @@ def test_preview_escapes(studio: Studio) -> None:
         (TEXT, Settings(layers="77"), "layers", "77"),
     ],
 )
-def test_check_names_the_field_and_the_reason(studio: Studio, text: str, settings: Settings, field: str, says: str) -> None:
+def test_check_names_the_field_and_the_reason(
+    studio: Studio, text: str, settings: Settings, field: str, says: str
+) -> None:
     problems = actions.check(studio, text, settings)
     assert list(problems) == [field]
     assert says in problems[field]
@@ -306,71 +215,8 @@ def test_the_api_s_answer_is_plain_data(studio: Studio) -> None:
     assert data["plain"]["tokens"] == 2
 
 
-# ---- words ----
-
-
-@given(st.text("ab <&.\n", max_size=30), st.text("ab <&.\n", max_size=30))
-def test_differences_lose_and_add_nothing(plain: str, steered: str) -> None:
-    left, right, _ = words.differences(plain, steered)
-    assert text_of(left) == (plain or "(no words)")
-    assert text_of(right) == (steered or "(no words)")
-    kept = [text_of(re.sub(r"(?s)<(del|ins)>.*?</\1>", " ", side)).split() for side in (left, right)]
-    assert not plain or not steered or kept[0] == kept[1]
-
-
-def test_differences_count_words() -> None:
-    left, right, sentence = words.differences("Ada plays golf here.", "Ada plays chess now here.")
-    assert re.findall(r"<del>(.*?)</del>", left) == ["golf"]
-    assert re.findall(r"<ins>(.*?)</ins>", right) == ["chess now"]
-    assert sentence == "2 of 5 words differ."
-
-
-@pytest.mark.parametrize(("text", "is_so"), [("a b " * 4, True), ("no " * 3, False), ("x " * 4, True), ("a b c d e f g", False)])
-def test_repetition_is_noticed(text: str, is_so: bool) -> None:
-    assert words.repetitive(text) is is_so
-
-
-# ---- examples ----
-
-
-def test_an_example_shows_what_its_run_showed(studio: Studio, tmp_path: Path) -> None:
-    entry = {"title": "T", "prompt": TEXT, "settings": {"max_new_tokens": 6, "strength": 2.0}}
-    path = tmp_path / "examples.json"
-    path.write_text(json.dumps([*examples.compute(studio, [entry]), {"title": "not run", "prompt": "x"}]))
-    (example,) = examples.load(path)
-    shown, run = example.view("tiny"), last(actions.compare(studio, TEXT, example.settings))
-    assert replace(shown, status="", figures=None) == replace(run, status="", figures=None)
-    assert examples.BADGE in shown.status
-    assert "Precomputed example of tiny" in example.view("another").status
-    assert shown.figures is not None
-    assert run.figures is not None
-    for name in ("heads", "router"):
-        assert shown.figures[name].to_plotly_json().keys() == run.figures[name].to_plotly_json().keys()
-        assert len(shown.figures[name].data) == len(run.figures[name].data)
-
-
-def test_an_unknown_setting_is_named() -> None:
-    with pytest.raises(ValueError, match="gain"):
-        examples.settings({"gain": 1})
-
-
-@pytest.mark.skipif(not examples.PATH.exists(), reason="no examples yet: python -m app.examples writes them")
-def test_the_examples_shipped_are_runs_of_the_embedded_model() -> None:
-    shipped = examples.load()
-    assert len(shipped) >= 4
-    assert len({example.title for example in shipped}) == len(shipped)
-    here = models.studio()
-    here.start(None)
-    assert here.wait(120)
-    for example in shipped:
-        assert example.result["model"] == here.name
-        done = actions.answer(here, example.prompt, example.settings)
-        for row in ("plain", "steered"):
-            assert done[row]["text"] == example.result[row]["text"], example.title
-    first = shipped[0].result
-    assert first["plain"]["text"] != first["steered"]["text"]
-
-
 def test_handlers_load_neither_gradio_nor_the_page() -> None:
-    code = "import sys, app.actions, app.examples; sys.exit(any(name in sys.modules for name in ('gradio', 'app.page')))"
+    code = (
+        "import sys, app.actions, app.examples; sys.exit(any(name in sys.modules for name in ('gradio', 'app.page')))"
+    )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

@@ -12,7 +12,11 @@ from naive import hooks_of
 from seka import Prompt, attention_on_highlight, encode
 
 TEXTS = ["Previously **Ada plays** chess. Currently Ada ~~plays~~ golf.", "**golf**", "Ada plays golf **in town**"]
-SIZES: dict[str, dict[str, Any]] = {"mistral": {"sliding_window": 6}, "gemma2": {"sliding_window": 6}, "gemma3_text": {"sliding_window": 6}}
+SIZES: dict[str, dict[str, Any]] = {
+    "mistral": {"sliding_window": 6},
+    "gemma2": {"sliding_window": 6},
+    "gemma3_text": {"sliding_window": 6},
+}
 
 
 def by_hand(family: str, prompt: Prompt) -> list[torch.Tensor]:

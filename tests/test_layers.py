@@ -39,7 +39,9 @@ def test_what_is_not_understood(choice: str) -> None:
         choose(choice, SPARSE)
 
 
-@pytest.mark.parametrize(("choice", "named"), [("2", r"\[2\]"), ([1, 4, 9], r"\[4, 9\]"), ([-1], r"\[-1\]"), ([], r"\[\]")])
+@pytest.mark.parametrize(
+    ("choice", "named"), [("2", r"\[2\]"), ([1, 4, 9], r"\[4, 9\]"), ([-1], r"\[-1\]"), ([], r"\[\]")]
+)
 def test_layers_that_are_not_there(choice: str | list[int], named: str) -> None:
     """A missing layer is named, with those there are; it is never replaced by another one."""
     with pytest.raises(ValueError, match=rf"layers {named} are not attention layers.*\[1, 3, 5, 8\]"):

@@ -141,8 +141,12 @@ def test_the_batch_size_does_not_matter(family: str, batch_size: int) -> None:
     for layer in one.layers:
         for name in ("shift", "relative_shift"):
             torch.testing.assert_close(getattr(one, name)[layer], getattr(other, name)[layer], rtol=1e-4, atol=1e-4)
-        torch.testing.assert_close(one.positive(layer), other.positive(layer), rtol=0, atol=1e-3 if family == "gemma2" else 1e-4)
-        torch.testing.assert_close(one.negative(layer), other.negative(layer), rtol=0, atol=1e-3 if family == "gemma2" else 1e-4)
+        torch.testing.assert_close(
+            one.positive(layer), other.positive(layer), rtol=0, atol=1e-3 if family == "gemma2" else 1e-4
+        )
+        torch.testing.assert_close(
+            one.negative(layer), other.negative(layer), rtol=0, atol=1e-3 if family == "gemma2" else 1e-4
+        )
 
 
 def test_repeating_the_triplets_changes_nothing(tokenizer: Any, qwen: Any) -> None:
@@ -190,7 +194,9 @@ def test_sixteen_vectors_are_stored_for_a_router(tokenizer: Any, width: int, ene
     assert factors.vectors.shape == (2, width, stored)
     assert factors.vectors.dtype == factors.values.dtype == torch.float32
     if energy == 0.05:
-        torch.testing.assert_close(factors.vectors.mT @ factors.vectors, torch.eye(stored).expand(2, -1, -1), rtol=0, atol=1e-5)
+        torch.testing.assert_close(
+            factors.vectors.mT @ factors.vectors, torch.eye(stored).expand(2, -1, -1), rtol=0, atol=1e-5
+        )
     assert factors.basis().shape == factors.vectors.shape
     for head, rank in enumerate(factors.rank.tolist()):
         assert not factors.basis()[head, :, rank:].any()
@@ -248,7 +254,7 @@ def test_only_triplets_whose_question_raises_the_attention(tokenizer: Any) -> No
         for layer in some.layers:
             torch.testing.assert_close(some.shift[layer], expected.shift[layer], rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(some.positive(layer), expected.positive(layer), rtol=0, atol=1e-3)
-    with pytest.raises(ValueError, match="none of 6 triplets could be used.*'attention': 6"):
+    with pytest.raises(ValueError, match=r"none of 6 triplets could be used.*'attention': 6"):
         learn(model, tokenizer, TRIPLETS, min_attention_ratio=1e6)
 
 
@@ -317,7 +323,7 @@ def test_a_triplet_cut_differently_in_its_texts_is_left_out_and_counted() -> Non
     assert (mixed.header["triplets"]["uneven"], mixed.header["triplets"]["used"]) == (2, 3)
     clean = learn(model, tokenizer, TRIPLETS[1:4])
     torch.testing.assert_close(mixed.shift[1], clean.shift[1])
-    with pytest.raises(ValueError, match="none of 1 triplets could be used.*'uneven': 1"):
+    with pytest.raises(ValueError, match=r"none of 1 triplets could be used.*'uneven': 1"):
         learn(model, tokenizer, [odd])
 
 
@@ -370,7 +376,7 @@ def test_a_bfloat16_model_can_be_learnt_from(tokenizer: Any, family: str) -> Non
 
 @pytest.mark.parametrize("energy", [0.0, -0.1, 1.01, float("nan")])
 def test_energy_is_a_share(tokenizer: Any, qwen: Any, energy: float) -> None:
-    with pytest.raises(ValueError, match="energy is .*; wanted a share"):
+    with pytest.raises(ValueError, match=r"energy is .*; wanted a share"):
         learn(qwen, tokenizer, TRIPLETS, energy=energy)
 
 
@@ -379,7 +385,7 @@ def test_bad_input_is_refused(tokenizer: Any, qwen: Any) -> None:
         learn(qwen, tokenizer, TRIPLETS, batch_size=0)
     with pytest.raises(ValueError, match="no triplets given"):
         learn(qwen, tokenizer, [])
-    with pytest.raises(ValueError, match="answer 'tea' does not stand in its context 'Ada plays.'"):
+    with pytest.raises(ValueError, match=r"answer 'tea' does not stand in its context 'Ada plays\.'"):
         learn(qwen, tokenizer, [Triplet("Ada plays.", "tea?", "tea", "What?")])
     with pytest.raises(ValueError, match="does not fit the model's 512"):
         learn(qwen, tokenizer, [Triplet("golf " * 600, "What?", "golf", "Who?")])

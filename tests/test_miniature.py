@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seka import Projection, Prompt, Router, Steering, miniature
-from seka.miniature import corpus, evaluate, experts, world
+from seka.miniature import corpus, evaluate, learn, world
 from seka.miniature.batches import Stream, collate
 from seka.miniature.cases import Options
 from seka.miniature.model import IGNORED, Network, Shape, document_mask, export
 from seka.miniature.sentences import unwrap, wrap
 from seka.miniature.tokenizer import train_tokenizer
-from seka.miniature.train import Recipe, rate, train
+from seka.miniature.train import Recipe, Run, rate, train
 
 TINY = Shape(vocabulary=400, layers=2, width=32, heads=4, kv_heads=2, head_width=8, inner=48, context=256)
 COUNT = 3000
@@ -60,16 +60,16 @@ def test_every_kind_occurs_about_as_often_as_stated():
 def test_held_out_words_and_wordings_do_not_occur_in_training(texts):
     everything = "\n".join(texts)
     spoken = set(re.findall(r"[^\W\d_]+", everything))
-    for kind in ("first", "last", "city", "language", "instrument", "food"):
-        held = [word for word in world.split_words(kind, True) if " " not in word]
+    for kind in ("first", "last", "city", "language"):
+        held = {word for word in world.split_words(kind, True) if " " not in word}
         assert held
-        single = [word for word in held if word in spoken]
-        # A word may be part of a longer one ("apple" of "apple pie") or of a wording; names may not.
-        assert not single or kind in ("food", "instrument"), (kind, single)
+        assert not held & spoken
     for relation in world.relations():
-        for wording in relation.say.held:
-            words = wording.split("{")[0].strip()
-            assert not re.search(rf"\b{re.escape(words)}\b", everything) or len(words) < 8, words
+        for wording in relation.say.held + relation.ask.held:
+            pattern = re.escape(wording)
+            for slot in (r"\{X\}", r"\{V\}", r"\{a\}"):
+                pattern = pattern.replace(slot, "[^.?]{1,40}")
+            assert not re.search(pattern, everything), wording
 
 
 def test_evaluation_can_ask_for_words_that_training_never_uses():
@@ -97,7 +97,7 @@ def test_spans_of_a_case_hold_its_values(kind, options):
             assert 0 <= statement.start < statement.end <= len(case.prompt)
             if kind != "choice":
                 assert statement.value in case.prompt[statement.start : statement.end]
-            assert case.answer in case.answers or kind == "biography"
+            assert case.answer in case.answers or len(case.answers) == 1
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\x01\x02\x03"), min_size=1), max_size=5))
@@ -144,19 +144,17 @@ def test_the_rate_warms_up_holds_and_falls_to_nothing():
 
 def test_a_stopped_run_goes_on_as_if_nothing_had_happened(tmp_path, monkeypatch):
     monkeypatch.setattr("seka.miniature.train.train_tokenizer", partial(train_tokenizer, count=300))
-    recipe = Recipe(steps=6, shape=TINY, tokens=1024, short=128, compiled=False, warm_up=2)
-    whole = train(recipe, tmp_path / "whole")
-    again = Run_until(recipe, tmp_path / "parts", 3)
-    assert again.step == 3
-    parts = train(recipe, tmp_path / "parts")
-    assert parts.step == whole.step == 6
+    recipe = Recipe(steps=4, shape=TINY, tokens=512, short=128, compiled=False, warm_up=2)
+    whole = train(recipe, tmp_path / "whole", probe_every=0)
+    again = stopped_at(recipe, tmp_path / "parts", 2)
+    assert again.step == 2
+    parts = train(recipe, tmp_path / "parts", probe_every=0)
+    assert parts.step == whole.step == 4
     for (name, a), b in zip(whole.network.state_dict().items(), parts.network.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
 
 
-def Run_until(recipe: Recipe, folder: Path, step: int):  # noqa: N802
-    from seka.miniature.train import Run
-
+def stopped_at(recipe: Recipe, folder: Path, step: int) -> Run:
     run = Run(recipe, folder)
     while run.step < step:
         run.advance()
@@ -179,7 +177,7 @@ def test_the_stream_goes_on_from_a_saved_state(shipped):
 def test_any_text_comes_back_from_the_tokenizer(shipped, text):
     _, tokenizer = shipped
     ids = tokenizer(text)["input_ids"]
-    assert tokenizer.decode(ids, skip_special_tokens=False) == text.encode("utf-8", "replace").decode()
+    assert tokenizer.decode(ids, skip_special_tokens=False) == text
 
 
 def test_shipped_files_are_small_and_complete(shipped):
@@ -205,8 +203,8 @@ def test_experts_fit_the_model_and_recommend_a_gain(shipped):
 
 
 def test_triplets_hold_their_answer_once():
-    for kind in experts.KINDS:
-        for triplet in experts.triplets(kind, 20):
+    for kind in learn.KINDS:
+        for triplet in learn.triplets(kind, 20):
             assert triplet.context.lower().count(triplet.answer.lower()) == 1
             assert triplet.question != triplet.other_question
 

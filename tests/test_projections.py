@@ -39,7 +39,9 @@ def same(one: Projection, other: Projection) -> bool:
                 return False
             if x is not None and y is not None:
                 pairs += [(x.values, y.values), (x.rank, y.rank), (x.vectors, y.vectors)]
-        if not all(x.dtype == y.dtype and torch.equal(torch.nan_to_num(x, -7.0), torch.nan_to_num(y, -7.0)) for x, y in pairs):
+        if not all(
+            x.dtype == y.dtype and torch.equal(torch.nan_to_num(x, -7.0), torch.nan_to_num(y, -7.0)) for x, y in pairs
+        ):
             return False
     return one.layers == other.layers
 
@@ -229,7 +231,10 @@ def test_foreign_safetensors_are_refused(tmp_path: Path) -> None:
         (lambda t, h: t.pop("layers.1.shift"), "not a projection of seka.*shift"),
         (lambda t, h: t.pop("layers.2.positive.rank"), "not a projection of seka.*rank"),
         (lambda t, h: t.update({"layers.1.positive.values": torch.zeros(3, 16)}), "do not belong together"),
-        (lambda t, h: t.update({"layers.1.positive.rank": torch.tensor([1, 17])}), r"\[1, 17\] .*do not belong together"),
+        (
+            lambda t, h: t.update({"layers.1.positive.rank": torch.tensor([1, 17])}),
+            r"\[1, 17\] .*do not belong together",
+        ),
         (lambda t, h: t.update({"layers.1.negative.rank": torch.tensor([1])}), "do not belong together"),
         (lambda t, h: t.update({"layers.1.positive.vectors": torch.zeros(2, 8, 16)}), "do not belong together"),
         (lambda t, h: t.update({"layers.1.positive.vectors": torch.zeros(2, 16)}), "do not belong together"),

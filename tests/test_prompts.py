@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seka import MARKERS, Prompt
 
-WORDS = st.text(st.sampled_from(list("ab *~\\\n\r\t中é🎉") + ["\u0301", "\u200d", "İ", "👩"]), max_size=24)
+WORDS = st.text(st.sampled_from("ab *~\\\n\r\t中é🎉\u0301\u200dİ👩"), max_size=24)
 ANY = st.text(max_size=40)
 
 
@@ -73,8 +73,9 @@ def test_writing_and_reading_undo_each_other(data: st.DataObject) -> None:
     prompt = Prompt(text, [s[:2] for s in spans], [s[2] for s in spans])
     try:
         written = prompt.to_marked()
-    except ValueError as error:
-        assert "*" in text or "~" in text, f"nothing in this text is hard to write: {error}"
+    except ValueError:
+        if not {"*", "~"} & set(text):
+            raise  # nothing in this text is hard to write
         return
     back = Prompt.marked(written)
     assert back.text == text

@@ -90,9 +90,16 @@ def test_looking_leaves_no_hook(family: str) -> None:
 
 def test_watching_ends_with_its_block(qwen: Any) -> None:
     before = hooks_of(qwen)  # transformers may keep some of its own
-    with pytest.raises(RuntimeError, match="on purpose"), watching({qwen.model.norm: lambda *_: None}):
-        assert hooks_of(qwen) == before + 1
-        raise RuntimeError("on purpose")
+    inside = []
+
+    def fail() -> None:
+        with watching({qwen.model.norm: lambda *_: None}):
+            inside.append(hooks_of(qwen))
+            raise RuntimeError("on purpose")
+
+    with pytest.raises(RuntimeError, match="on purpose"):
+        fail()
+    assert inside == [before + 1]
     assert hooks_of(qwen) == before
 
 
@@ -108,9 +115,15 @@ def stub(kind: str) -> Any:
     [
         *((kind, "fused projection") for kind in ("gpt2", "gpt_neox", "bloom", "falcon", "phi3", "mpt", "dbrx")),
         *((kind, "multi-head latent attention") for kind in ("deepseek_v2", "deepseek_v3")),
-        *((kind, "normalises keys after the rotary embedding") for kind in ("llama4_text", "hunyuan_v1_dense", "hunyuan_v1_moe")),
+        *(
+            (kind, "normalises keys after the rotary embedding")
+            for kind in ("llama4_text", "hunyuan_v1_dense", "hunyuan_v1_moe")
+        ),
         *((kind, "load the text model alone") for kind in ("gemma3", "llava", "mllama", "qwen2_5_vl", "qwen3_vl")),
-        *((kind, "not been proven on this family; proven are qwen3") for kind in ("mixtral", "qwen3_next", "phi", "gemma", "t5")),
+        *(
+            (kind, "not been proven on this family; proven are qwen3")
+            for kind in ("mixtral", "qwen3_next", "phi", "gemma", "t5")
+        ),
     ],
 )
 def test_refusals_name_the_family_and_the_reason(kind: str, reason: str) -> None:
@@ -131,7 +144,7 @@ def test_whole_models_are_refused(kind: str) -> None:
 def test_a_supported_name_with_other_insides_is_refused() -> None:
     broken = build_model.__wrapped__("qwen3")  # not the shared one: this one is taken apart
     del broken.model.layers[1].self_attn.k_proj
-    with pytest.raises(UnsupportedModel, match="layer 1 of this 'qwen3' model.*fused projection"):
+    with pytest.raises(UnsupportedModel, match=r"layer 1 of this 'qwen3' model.*fused projection"):
         sites(broken)
     assert hooks_of(broken) == 0
 

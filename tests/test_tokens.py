@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 from seka import Prompt, align, chat, encode
 
 KINDS = ("byte-level", "trimmed", "metaspace", "loose")
-LETTERS = st.text(st.sampled_from(list("Adaplys golf (.)\n\r\t中文é🎉İ") + ["\u0301", "\u200d", "\u3000", "👩"]), max_size=24)
+LETTERS = st.text(st.sampled_from("Adaplys golf (.)\n\r\t中文é🎉İ\u0301\u200d\u3000👩"), max_size=24)
 
 
 def marked(prompt: Prompt, tokenizer: Any) -> list[str]:
@@ -48,7 +48,9 @@ def test_a_token_belongs_when_it_holds_a_non_blank_letter_of_the_span(kind: str,
 @settings(max_examples=60)
 def test_a_normalizer_does_not_lose_the_place(data: st.DataObject) -> None:
     """Composition changes the number of letters; the marked tokens still cover the marked letters and no far ones."""
-    words = data.draw(st.lists(st.sampled_from(["cafe\u0301", "Ada", "ö", "o\u0308", "golf", "中", "e\u0301e\u0301"]), min_size=1))
+    words = data.draw(
+        st.lists(st.sampled_from(["cafe\u0301", "Ada", "ö", "o\u0308", "golf", "中", "e\u0301e\u0301"]), min_size=1)
+    )
     index = data.draw(st.integers(0, len(words) - 1))
     text = " ".join(words)
     start = len(" ".join(words[:index])) + (index > 0)
@@ -95,7 +97,9 @@ def test_a_token_that_straddles_an_end_belongs() -> None:
     assert tokenizer.tokenize(text)[1] == "Ġplays"
     for span in [(4, 6), (5, 7), (7, 9)]:
         assert marked(Prompt(text, [span]), tokenizer) == [" plays"]
-    assert marked(Prompt(text, [(3, 10)]), tokenizer) == [" plays"]  # the blank at its end belongs to ' golf', and is blank
+    assert marked(Prompt(text, [(3, 10)]), tokenizer) == [
+        " plays"
+    ]  # the blank at its end belongs to ' golf', and is blank
     assert marked(Prompt(text, [(8, 11)]), tokenizer) == [" plays", " golf"]
 
 
@@ -212,7 +216,9 @@ STRIPPING = TEMPLATE.replace("m['content']", "m['content'] | trim")
 
 @pytest.mark.parametrize("template", [TEMPLATE, STRIPPING])
 @pytest.mark.parametrize("system", [None, "You are user."])
-@pytest.mark.parametrize("written", ["user: **user** 🎉", "  **Ada** plays\n~~golf~~ \n", "**\n x** end", "content **<|end|>**"])
+@pytest.mark.parametrize(
+    "written", ["user: **user** 🎉", "  **Ada** plays\n~~golf~~ \n", "**\n x** end", "content **<|end|>**"]
+)
 def test_a_chat_template_moves_the_marks_along(template: str, system: str | None, written: str) -> None:
     tokenizer, prompt = chatty(template=template), Prompt.marked(written)
     turns = [{"role": "system", "content": system}] if system else []
@@ -242,7 +248,9 @@ def test_a_rendered_prompt_gets_no_second_bos() -> None:
     )
 
 
-@pytest.mark.parametrize("change", ["m['content'] | upper", "m['content'] | replace('a', 'aa')", "m['content'] + m['content']", "''"])
+@pytest.mark.parametrize(
+    "change", ["m['content'] | upper", "m['content'] | replace('a', 'aa')", "m['content'] + m['content']", "''"]
+)
 def test_a_template_that_changes_the_text_is_refused(change: str) -> None:
     with pytest.raises(ValueError, match="changes the prompt's text"):
         chat(Prompt.marked("Ada **plays**"), chatty(template=TEMPLATE.replace("m['content']", change)))

@@ -1,9 +1,9 @@
 """The embedded language model: where its files are and how to load them. How it is made is in the modules beside.
 
-    python -m seka miniature train | experts | card
+    python -m seka miniature train | learn | card
 
 `world`, `sentences`, `cases`, `instructions`, `records`, `stories` and `corpus` make its text, `tokenizer`, `batches`,
-`model`, `optimiser`, `probe` and `train` make the model, `experts` learns its projections, `evaluate` and `card` measure
+`model`, `optimiser`, `probe` and `train` make the model, `learn` its experts, `evaluate` and `card` measure
 it. None of them is imported here.
 """
 

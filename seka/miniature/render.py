@@ -98,7 +98,7 @@ training and validation rows.
 
 ## Experts
 
-Learnt with `python -m seka miniature experts`, {chosen[0][2]} triplets each from training words. The gain is the smallest on the
+Learnt with `python -m seka miniature learn`, {chosen[0][2]} triplets each from training words. The gain is the smallest on the
 plateau of validation rows (conflicts and biographies followed both ways).
 
 {table(["expert", "recommended gain", "triplets"], chosen)}

@@ -154,7 +154,10 @@ class Run:
 
 
 def train(recipe: Recipe, folder: Path, report: Report | None = None, save_every: float = 180.0, probe_every: int = 200) -> Run:
-    """Run or resume until the budget is used up; `report` gets one flat dict per log line, which log.jsonl gets too."""
+    """Run or resume until the budget is used up; `report` gets one flat dict per log line, which log.jsonl gets too.
+
+    Figures on validation rows are in every line that passes `probe_every` steps; 0 leaves them out.
+    """
     run = Run(recipe, folder)
     if recipe.compiled:
         run.prepare()
@@ -170,7 +173,7 @@ def train(recipe: Recipe, folder: Path, report: Report | None = None, save_every
                 "loss": round(sum(losses) / len(losses), 4),
             }
             losses, began, tokens = [], time.monotonic(), run.seen
-            if run.step % probe_every < 20 or run.used >= 1:
+            if probe_every and (run.step % probe_every < 20 or run.used >= 1):
                 line |= run.figures()
                 began = time.monotonic()
             with (folder / "log.jsonl").open("a") as log:

@@ -140,7 +140,7 @@ def make(model: Any, tokenizer: Any, folder: Path, n: int = 200, report: Callabl
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options of `python -m seka miniature experts`."""
+    """The options of `python -m seka miniature learn`."""
     parser.add_argument("--rows", type=int, default=200, help="validation rows of each kind that choose the gains")
 
 
