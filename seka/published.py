@@ -128,6 +128,8 @@ def _factors(bank: dict[str, Tensor], row: int, energy: float, tail: bool) -> tu
         vectors, values = bank["U_matrices"][row], bank["singular_values"][row]
         present = vectors.isfinite().all(-1).all(-1) & values.isfinite().all(-1)
         vectors, values = vectors.nan_to_num(0.0), values.nan_to_num(0.0)
+        if not torch.allclose((vectors.mT @ vectors)[present], torch.eye(vectors.shape[-1]), atol=1e-2):
+            raise ValueError("a matrix of the bank has columns that are not orthonormal; wanted singular vectors")
         share = values.double().cumsum(-1) / values.double().sum(-1, keepdim=True).clamp(min=1e-30)
         rank = ((share < energy - 1e-12).sum(-1) + 1).clamp(max=values.shape[-1]) * present
     else:

@@ -111,7 +111,7 @@ def invent(model: Any, seed: int = 0, layers: Sequence[int] | None = None, **hea
     return seka.Projection(parts, {**fingerprint(model), "name": f"invented {seed}", "oriented": True, **header})
 
 
-@dataclass
+@dataclass(eq=False)
 class Plan:
     """What to do to marked keys. heads {layer: heads}, None for all of the first expert's layers.
 

@@ -32,7 +32,10 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
     inner = Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=False)
     inner.decoder = decoders.ByteLevel()
-    text = ["Previously Ada plays chess. Currently Ada plays golf.", "Question: What does Ada play?\nContext: Ada plays golf."]
+    text = [
+        "Previously Ada plays chess. Currently Ada plays golf.",
+        "Question: What does Ada play?\nContext: Ada plays golf.",
+    ]
     inner.train_from_iterator(
         text * 4,
         trainers.BpeTrainer(
@@ -70,7 +73,7 @@ def build_model(
         "bos_token_id": None,
         "eos_token_id": None,
         "pad_token_id": 0,
-        **changes,
+        **{name: list(value) if isinstance(value, tuple) else value for name, value in changes.items()},
     }
     config = AutoConfig.for_model(family, **settings)
     attention = "eager" if eager else "sdpa"
@@ -101,7 +104,14 @@ def qwen() -> Any:
 
 TRIPLETS = [
     seka.Triplet(f"{who} plays {what} in town.", f"What does {who} play?", what, f"Where does {who} sing?")
-    for who, what in [("Ada", "golf"), ("Bob", "chess"), ("Cleo", "the old harp"), ("Dan", "tennis"), ("Eve", "go"), ("Finn", "polo")]
+    for who, what in [
+        ("Ada", "golf"),
+        ("Bob", "chess"),
+        ("Cleo", "the old harp"),
+        ("Dan", "tennis"),
+        ("Eve", "go"),
+        ("Finn", "polo"),
+    ]
 ]
 
 

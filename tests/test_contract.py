@@ -173,8 +173,8 @@ def test_two_turns(family: str, options: dict[str, Any]) -> None:
 @pytest.mark.parametrize("windowed", ["mistral", "gemma2", "gemma3_text"])
 def test_windows_shorter_than_the_prompt(windowed: str, mode: str) -> None:
     """Sliding-window layers that have dropped marked columns before the prompt ends."""
-    layers = {"layer_types": ["sliding_attention", "full_attention", "sliding_attention"]} if windowed != "mistral" else {}
-    model = steerable(windowed, sliding_window=9, **{k: tuple(v) for k, v in layers.items()})
+    mixed = {"layer_types": ("sliding_attention", "full_attention", "sliding_attention")}
+    model = steerable(windowed, sliding_window=9, **({} if windowed == "mistral" else mixed))
     projection = invent(model)
     steering, plan = Steering(model, projection, 8.0), Plan([projection], 8.0)
     tokens = batch()

@@ -182,7 +182,9 @@ def test_any_text_comes_back_from_the_tokenizer(shipped, text):
 
 def test_shipped_files_are_small_and_complete(shipped):
     files = [file for file in miniature.path().iterdir() if file.is_file()]
-    assert {"model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "README.md"} <= {f.name for f in files}
+    assert {"model.safetensors", "config.json", "generation_config.json", "tokenizer.json", "README.md"} <= {
+        f.name for f in files
+    }
     assert sum(file.stat().st_size for file in files) <= 20 * 2**20
     model, tokenizer = shipped
     assert model.dtype == torch.float32
@@ -217,7 +219,9 @@ def test_marks_decide_and_random_subspaces_do_much_less(shipped):
     gain = main.recommended_gain
 
     def both(steering: Steering | None) -> float:
-        return evaluate.both_ways(rows, partial(evaluate.first_tokens, model, tokenizer, steering=steering))["both ways"].value
+        return evaluate.both_ways(rows, partial(evaluate.first_tokens, model, tokenizer, steering=steering))[
+            "both ways"
+        ].value
 
     plain = evaluate.first_tokens(model, tokenizer, [row.marked(0) for row in rows], None)
     assert both(None) == 0
@@ -232,7 +236,9 @@ def test_an_unmarked_prompt_is_answered_as_without_steering(shipped):
     model, tokenizer = shipped
     prompts = [Prompt(row.case.prompt) for row in evaluate.draw("conflict", 8, evaluate.TEST, tokenizer)]
     router = Steering(model, Router.load(miniature.experts()))
-    assert evaluate.first_tokens(model, tokenizer, prompts, router) == evaluate.first_tokens(model, tokenizer, prompts, None)
+    assert evaluate.first_tokens(model, tokenizer, prompts, router) == evaluate.first_tokens(
+        model, tokenizer, prompts, None
+    )
 
 
 def test_wilson_interval_agrees_with_its_definition():

@@ -30,7 +30,9 @@ def load() -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:
     from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
     if not (path() / "model.safetensors").exists():
-        raise FileNotFoundError(f"no weights in {path()}; check out the whole repository, or: python -m seka miniature train")
+        raise FileNotFoundError(
+            f"no weights in {path()}; check out the whole repository, or: python -m seka miniature train"
+        )
     model = Qwen3ForCausalLM.from_pretrained(path(), dtype=torch.float32)
     model.eval()
     return model, PreTrainedTokenizerFast.from_pretrained(path())

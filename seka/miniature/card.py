@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from seka.miniature import ROOT, experts, load, path
-from seka.miniature.cases import Options
+from seka.miniature.cases import TRAINING, Options
 from seka.miniature.evaluate import (
     TEST,
     Ask,
@@ -23,15 +23,17 @@ from seka.miniature.evaluate import (
     task,
     unsteered,
 )
-from seka.miniature.render import render
+from seka.miniature.render import percent, render
 from seka.projections import Projection
 from seka.routing import Router
 from seka.steering import Steering
 
 SEEDS = (0, 1, 2)
 """Draws of the random subspace."""
+MATCH = {"biography": "roles", "passage": "passages"}
+"""Which expert a task is measured with; all others with `MAIN`."""
 SPLITS = {
-    "words and wordings of training": Options(),
+    "words and wordings of training": TRAINING,
     "unseen words": Options(words=True),
     "unseen wordings": Options(wordings=True),
     "unseen words and wordings": Options(words=True, wordings=True),
@@ -42,17 +44,17 @@ MAIN = "reports"
 SWEEP = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
-def methods(model: Any) -> dict[str, tuple[str, list[Steering]]]:
-    """{name: (gain in words, steerings to average over)}; controls use the main expert's gain."""
+def methods(model: Any, expert: str) -> dict[str, list[Steering]]:
+    """{name: steerings to average over}: the expert, all experts, and controls at the expert's gain."""
     projections = {name: Projection.load(file) for name, file in experts().items()}
-    main = projections[MAIN]
+    main = projections[expert]
     gain = main.recommended_gain
-    router = Router(projections)
-    found = {f"expert {name}": (f"{p.recommended_gain}", [Steering(model, p)]) for name, p in projections.items()}
-    found["adaptive"] = (f"{router.recommended_gain:.3g}", [Steering(model, router)])
-    found["random subspace"] = (f"{gain}", [Steering(model, main.random(seed), positive=gain) for seed in SEEDS])
-    found["key scaling"] = (f"{gain}", [Steering(model, key_scaling(main), positive=gain)])
-    return found
+    return {
+        "expert": [Steering(model, main)],
+        "adaptive": [Steering(model, Router(projections))],
+        "random subspace": [Steering(model, main.random(seed), positive=gain) for seed in SEEDS],
+        "key scaling": [Steering(model, key_scaling(main), positive=gain)],
+    }
 
 
 def pooled(results: Sequence[dict[str, Rate]]) -> dict[str, Rate]:
@@ -64,25 +66,27 @@ def measure(n: int, report: Callable[[str], None] | None = None) -> dict[str, An
     """Every figure of the card, on `n` test rows a task."""
     model, tokenizer = load()
     began = time.monotonic()
-    steerings = methods(model)
+    steerings = {expert: methods(model, expert) for expert in {MAIN, *MATCH.values()}}
     tables: dict[str, dict[str, Any]] = {}
     for split, options in SPLITS.items():
-        for kind in KINDS if split == "words and wordings of training" else KINDS[:4]:
+        for kind in KINDS if options == TRAINING else KINDS[:4]:
             rows = draw(kind, n, TEST, tokenizer, options)
             plain_ask: Ask = partial(first_tokens, model, tokenizer, steering=None)
             plain = plain_ask([row.marked(0) for row in rows])
             entry = {"none": written(unsteered(rows, plain) | task(kind, rows, plain_ask, plain))}
-            for name, (_, variants) in steerings.items():
+            for name, variants in steerings[MATCH.get(kind, MAIN)].items():
                 asks = [partial(first_tokens, model, tokenizer, steering=variant) for variant in variants]
                 entry[name] = written(pooled([task(kind, rows, ask, plain) for ask in asks]))
             tables[f"{kind}, {split}"] = entry
             if report:
-                report(f"{kind}, {split}: {time.monotonic() - began:.0f} s")
+                both = ", ".join(f"{m} {percent(rates.get('both ways'))}" for m, rates in entry.items())
+                report(f"{kind}, {split}: both ways {both}; {time.monotonic() - began:.0f} s")
     return {
         "n": n,
+        "expert": {kind: MATCH.get(kind, MAIN) for kind in KINDS},
+        "gains": {expert: {name: v[0].positive for name, v in found.items()} for expert, found in steerings.items()},
         "tables": tables,
-        "gains": {name: gain for name, (gain, _) in steerings.items()},
-        "side effect": {name: round(side_effect(model, tokenizer, v[0]), 3) for name, (_, v) in steerings.items()},
+        "side effect": {name: round(side_effect(model, tokenizer, v[0]), 3) for name, v in steerings[MAIN].items()},
         "sweep": sweep(model, tokenizer, n),
         "minutes": round((time.monotonic() - began) / 60, 1),
     }
@@ -93,13 +97,15 @@ def sweep(model: Any, tokenizer: Any, n: int) -> dict[str, dict[str, Any]]:
     main = Projection.load(experts()[MAIN])
     rows = draw("conflict", n, TEST, tokenizer)
     found: dict[str, dict[str, Any]] = {}
-    for name, projection in ((f"expert {MAIN}", main), ("random subspace", main.random(0)), ("key scaling", key_scaling(main))):
+    for name, projection in (("expert", main), ("random subspace", main.random(0)), ("key scaling", key_scaling(main))):
         found[name] = {}
         for gain in SWEEP:
             steering = Steering(model, projection, positive=gain)
             ask = partial(first_tokens, model, tokenizer, steering=steering)
             rates = written(task("override", rows, ask, ask([row.marked(0) for row in rows])))
-            found[name][str(gain)] = rates["both ways"] | {"side effect": round(side_effect(model, tokenizer, steering, 30), 3)}
+            found[name][str(gain)] = rates["both ways"] | {
+                "side effect": round(side_effect(model, tokenizer, steering, 30), 3)
+            }
     return found
 
 
@@ -114,7 +120,7 @@ def written(rates: dict[str, Rate]) -> dict[str, dict[str, Any]]:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -m seka miniature card`."""
-    parser.add_argument("--rows", type=int, default=400, help="test rows of each task (default 400)")
+    parser.add_argument("--rows", type=int, default=200, help="test rows of each task (default 200)")
     parser.add_argument("--render", action="store_true", help="write the card anew from the figures that are there")
 
 

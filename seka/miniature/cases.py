@@ -13,65 +13,8 @@ from typing import Any
 
 from seka.miniature import sentences as s
 from seka.miniature.sentences import Fact, Style
-from seka.miniature.world import Wordings, article, person, relations, sentence
-
-PAIRS = Wordings(
-    (
-        "Previously {a}. Currently {b}.|0.35",
-        "Previously, {a}. Currently, {b}.|0.35",
-        "Some say {a}, others say {b}.|0.5",
-        "Some say that {a}. Others say that {b}.|0.5",
-        "In the past {a}. Now {b}.|0.3",
-        "{A}. {B}.|0.45",
-        "According to one report, {a}. According to another, {b}.|0.6",
-        "The old list says: {A}. The new list says: {B}.|0.4",
-        "At first {a}. Later {b}.|0.35",
-        "{A}. However, {b}.|0.35",
-        "{A}. No, {b}.|0.3",
-        "- {A}.\n- {B}.|0.55",
-        "First note: {A}.\nSecond note: {B}.|0.6",
-        "On Monday {a}. On Friday {b}.|0.4",
-        "{A}. Or perhaps {b}.|0.65",
-        "Last year {a}. This year {b}.|0.3",
-        "One witness says that {a}, but another one says that {b}.|0.55",
-        "It is written that {a}. It is also written that {b}.|0.6",
-        "{A}.\n{B}.|0.5",
-        "Page 1: {A}.\nPage 2: {B}.|0.55",
-        "{P} says that {a}. {Q} says that {b}.|0.5",
-        "{P}: {A}.\n{Q}: {B}.|0.5",
-        "Either {a} or {b}.|0.55",
-        "It used to be said that {a}. Today it is said that {b}.|0.35",
-        "{A}. Before that, {b}.|0.65",
-        "{A}. Once upon a time {b}.|0.7",
-    ),
-    (
-        "Years ago {a}. These days {b}.|0.35",
-        "My notes say that {a}. Your notes say that {b}.|0.5",
-        "{A}. Then again, {b}.|0.5",
-        "Rumour one: {A}.\nRumour two: {B}.|0.5",
-        "The letter claims that {a}. The postcard claims that {b}.|0.5",
-    ),
-)
-LISTS = (
-    (("{A}.", "{B}.", "{C}.", "{D}.", "{E}."), " ", 0.8),
-    (("Some say {a},", "some say {b},", "some say {c},", "some say {d},", "and some say {e}."), " ", 1.0),
-    (("1. {A}.", "2. {B}.", "3. {C}.", "4. {D}.", "5. {E}."), "\n", 1.3),
-    (("- {A}.", "- {B}.", "- {C}.", "- {D}.", "- {E}."), "\n", 1.0),
-    (("First {a}.", "Then {b}.", "Then {c}.", "Then {d}.", "Then {e}."), " ", 0.7),
-    (("One book says that {a}.", "Another says that {b}.", "A third says {c}.", "A fourth says {d}.", "A fifth says {e}."), " ", 1.2),
-    (("{A}.", "{B}.", "{C}.", "{D}.", "{E}."), "\n", 0.9),
-)
-DISTRACTORS = (
-    ("{X} once wanted to be {v}.", 0.6),
-    ("{X}'s brother works as {v}.", 0.6),
-    ("{X}'s best friend is {v}.", 0.55),
-    ("In a film {X} once played {v}.", 0.55),
-    ("A neighbour believes that {X} is {v}.", 0.45),
-    ("Many people think that {X} is {v}.", 0.4),
-    ("At a party {X} was mistaken for {v}.", 0.5),
-    ("Last week {X} met {v}.", 0.6),
-    ("According to an old paper {X} is {v}.", 0.4),
-)
+from seka.miniature.wordings import DISTRACTORS, LISTS, PAIRS
+from seka.miniature.world import article, person, relations, sentence
 
 
 @dataclass(frozen=True)
@@ -134,7 +77,9 @@ def finish(kind: str, text: str, ends: list[str], values: list[str], chosen: int
     return Case(kind, prompt, " " + values[chosen], ends[chosen], tuple(statements), tuple(answers), chosen, **more)
 
 
-def query(random: Random, context: str, facts: list[Fact], style: Style, held: bool) -> tuple[str, list[str], dict[str, str]]:
+def query(
+    random: Random, context: str, facts: list[Fact], style: Style, held: bool
+) -> tuple[str, list[str], dict[str, str]]:
     """The context with a cue or a question after or around it, every fact's closing, and question and context if any."""
     ends = [s.closing(random, fact) for fact in facts]
     draw = random.random()
@@ -146,7 +91,11 @@ def query(random: Random, context: str, facts: list[Fact], style: Style, held: b
             return context + gap + cues[0][0], [tail + end for (_, tail), end in zip(cues, ends, strict=True)], {}
     question = s.ask(random, facts[0], held and random.random() < 0.5)
     layout = random.choice(s.LAYOUTS)
-    return layout.replace("{q}", question).replace("{c}", context), ends, {"question": question, "context": s.unwrap(context)[0]}
+    return (
+        layout.replace("{q}", question).replace("{c}", context),
+        ends,
+        {"question": question, "context": s.unwrap(context)[0]},
+    )
 
 
 def aside(random: Random, options: Options, avoid: Fact, same: bool | None = None) -> str:
@@ -241,8 +190,7 @@ def passage(random: Random, options: Options = TRAINING, count: int = 0) -> Case
             known = ""
         fact = s.draw_fact(random, options.words, relation, known)
         if all(
-            (fact.who not in o.who
-            and o.who not in fact.who)
+            (fact.who not in o.who and o.who not in fact.who)
             or (
                 fact.who == o.who
                 and o.relation != relation

@@ -73,7 +73,9 @@ def draw(kind: str, n: int, split: str, tokenizer: Any, options: Options = TRAIN
 
 
 @torch.no_grad()
-def first_tokens(model: Any, tokenizer: Any, prompts: Sequence[Prompt], steering: Steering | None, size: int = 64) -> list[int]:
+def first_tokens(
+    model: Any, tokenizer: Any, prompts: Sequence[Prompt], steering: Steering | None, size: int = 64
+) -> list[int]:
     """The most likely next token of each prompt, steered or not, in batches of similar length."""
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].text))
     found = [0] * len(prompts)
@@ -91,7 +93,9 @@ def last_logits(model: Any, tokens: Tokens, steering: Steering | None) -> torch.
     positions = (tokens.attention.cumsum(-1) - 1).clamp(min=0)
 
     def call() -> torch.Tensor:
-        out = model(tokens.ids, attention_mask=tokens.attention, position_ids=positions, logits_to_keep=1, use_cache=False)
+        out = model(
+            tokens.ids, attention_mask=tokens.attention, position_ids=positions, logits_to_keep=1, use_cache=False
+        )
         logits: torch.Tensor = out.logits[:, -1]
         return logits
 

@@ -17,17 +17,53 @@ RULES = (
     "Replace {X} by {v}.",
 )
 DEEDS = (
-    "{X} opened the door", "{X} went to the {P}", "{X} took the {O}", "{X} saw {a} {A} in the {P}", "{X} bought {a} {O}",
-    "{X} came home late", "{X} looked for the {O}", "{X} gave the {A} some {F}", "{X} sat down in the {P}", "{X} ate the {F}",
-    "{X} washed the {O}", "{X} forgot the {O}", "{X} walked to the {P}", "{X} called the {A}", "{X} was happy",
+    "{X} opened the door",
+    "{X} went to the {P}",
+    "{X} took the {O}",
+    "{X} saw {a} {A} in the {P}",
+    "{X} bought {a} {O}",
+    "{X} came home late",
+    "{X} looked for the {O}",
+    "{X} gave the {A} some {F}",
+    "{X} sat down in the {P}",
+    "{X} ate the {F}",
+    "{X} washed the {O}",
+    "{X} forgot the {O}",
+    "{X} walked to the {P}",
+    "{X} called the {A}",
+    "{X} was happy",
 )
 FIRST = (
-    "Begin the reply with {v}.", "Start with the word {v}.", "The first word must be {v}.", "Say {v} first.",
-    "Open the letter with {v}.", "The reply begins with {v}.", "Please begin with {v}.",
+    "Begin the reply with {v}.",
+    "Start with the word {v}.",
+    "The first word must be {v}.",
+    "Say {v} first.",
+    "Open the letter with {v}.",
+    "The reply begins with {v}.",
+    "Please begin with {v}.",
 )
-GREETINGS = ("well", "listen", "hello", "indeed", "friends", "surely", "sorry", "thanks", "look", "now", "yes", "no", "maybe")
+GREETINGS = (
+    "well",
+    "listen",
+    "hello",
+    "indeed",
+    "friends",
+    "surely",
+    "sorry",
+    "thanks",
+    "look",
+    "now",
+    "yes",
+    "no",
+    "maybe",
+)
 WANTED = (
-    "Say {q}", "Write down {q}", "Tell us {q}", "Answer only {q}", "The reader wants to know {q}", "Please say {q}",
+    "Say {q}",
+    "Write down {q}",
+    "Tell us {q}",
+    "Answer only {q}",
+    "The reader wants to know {q}",
+    "Please say {q}",
 )
 
 
@@ -95,11 +131,11 @@ def choice(random: Random, options: Options = TRAINING) -> Case:
     orders = f"{s.wrap(0, rules[0])}." if one else f"{s.wrap(0, rules[0])}. {s.wrap(1, rules[1])}."
     text = f"{' '.join(told)}\n{orders}\nReply:" if random.random() < 0.6 else f"{orders}\n{' '.join(told)}\nReply:"
     prompt, places = s.unwrap(text)
-    statements = tuple(
-        Statement(*places[i], fact.what, *places[i]) for i, fact in enumerate(facts) if i in places
-    )
+    statements = tuple(Statement(*places[i], fact.what, *places[i]) for i, fact in enumerate(facts) if i in places)
     answers = tuple(" " + fact.what for fact in facts[: len(statements)])
-    return Case("choice", prompt, " " + facts[chosen].what, s.closing(random, facts[chosen]), statements, answers, chosen)
+    return Case(
+        "choice", prompt, " " + facts[chosen].what, s.closing(random, facts[chosen]), statements, answers, chosen
+    )
 
 
 __all__ = ["choice", "deed", "opening", "pronouns"]

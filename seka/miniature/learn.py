@@ -25,7 +25,21 @@ COUNT = 400
 GAINS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 PLATEAU = 0.02
 """A gain is on the plateau when it is at most this far below the best score."""
-REAL = ("job", "game", "instrument", "food", "drink", "home", "birth", "travel", "language", "subject", "pet", "item", "vehicle")
+REAL = (
+    "job",
+    "game",
+    "instrument",
+    "food",
+    "drink",
+    "home",
+    "birth",
+    "travel",
+    "language",
+    "subject",
+    "pet",
+    "item",
+    "vehicle",
+)
 
 
 def facts(random: Random) -> Triplet:
@@ -121,7 +135,9 @@ def choose_gain(by_gain: dict[float, float]) -> float:
     return min(gain for gain, score in by_gain.items() if score >= best - PLATEAU)
 
 
-def make(model: Any, tokenizer: Any, folder: Path, n: int = 200, report: Callable[[str], None] | None = None) -> dict[str, Any]:
+def make(
+    model: Any, tokenizer: Any, folder: Path, n: int = 200, report: Callable[[str], None] | None = None
+) -> dict[str, Any]:
     """Learn and save every expert with its gain; returns the validation scores."""
     rows = [draw(kind, n, VALIDATION, tokenizer) for kind in ("conflict", "biography")]
     listed, measured = {}, {}
@@ -132,7 +148,11 @@ def make(model: Any, tokenizer: Any, folder: Path, n: int = 200, report: Callabl
         gain = choose_gain(by_gain)
         projection.with_header(recommended_gain=gain, model="seka-miniature").save(folder / f"{kind}.safetensors")
         listed[kind] = f"{kind}.safetensors"
-        measured[kind] = {"triplets": len(given), "gain": gain, "scores": {str(g): round(v, 4) for g, v in by_gain.items()}}
+        measured[kind] = {
+            "triplets": len(given),
+            "gain": gain,
+            "scores": {str(g): round(v, 4) for g, v in by_gain.items()},
+        }
         if report:
             report(f"{kind}: gain {gain}, " + ", ".join(f"{g} {v:.3f}" for g, v in by_gain.items()))
     (folder / "experts.json").write_text(json.dumps(listed, indent=2) + "\n", encoding="utf-8")

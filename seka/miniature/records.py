@@ -6,18 +6,30 @@ import functools
 from random import Random
 
 from seka.miniature import sentences as s
-from seka.miniature.cases import PAIRS, TRAINING, Case, Options, finish
+from seka.miniature.cases import TRAINING, Case, Options, finish
+from seka.miniature.wordings import PAIRS
 from seka.miniature.world import held_out, nonce, person, relations, sentence, subject, value, words
 
 HEADS = ("{n}:", "List of {n}", "Here is the {n} of each:", "{n} (please check):", "The table of {n}:")
 ROWS = ("- {x}: {v}", "{x}: {v}", "{x} = {v}", "{x}, {v}", "* {x} -> {v}", "{x} | {v}")
 CAPITAL_SAYS = (
-    "the capital of {X} is {V}", "{V} is the capital of {X}", "{X} has its capital in {V}", "the government of {X} sits in {V}",
-    "{X}'s capital is {V}", "you will find the king of {X} in {V}",
+    "the capital of {X} is {V}",
+    "{V} is the capital of {X}",
+    "{X} has its capital in {V}",
+    "the government of {X} sits in {V}",
+    "{X}'s capital is {V}",
+    "you will find the king of {X} in {V}",
 )
 CAPITAL_CUES = ("The capital of {X} is", "{X} has its capital in", "{X}'s capital is", "The government of {X} sits in")
 CAPITAL_ASKS = ("What is the capital of {X}?", "Which city is the capital of {X}?", "Where is the government of {X}?")
-AGAIN = ("{t}\nAgain: {t}", "{t} {t}", "Repeat: {t}\n{t}", "Say it twice: {t} {t}", '"{t}", said {p}. "{t}"', "{t}\n{t}\n{t}")
+AGAIN = (
+    "{t}\nAgain: {t}",
+    "{t} {t}",
+    "Repeat: {t}\n{t}",
+    "Say it twice: {t} {t}",
+    '"{t}", said {p}. "{t}"',
+    "{t}\n{t}\n{t}",
+)
 
 
 @functools.cache
@@ -40,7 +52,9 @@ def records(random: Random, options: Options = TRAINING) -> Case:
             names.append(who)
     values = s.draw_values(random, relation, count, options.words)
     row = random.choice(ROWS)
-    lines = [s.wrap(i, row.replace("{x}", w).replace("{v}", v)) for i, (w, v) in enumerate(zip(names, values, strict=True))]
+    lines = [
+        s.wrap(i, row.replace("{x}", w).replace("{v}", v)) for i, (w, v) in enumerate(zip(names, values, strict=True))
+    ]
     chosen = random.randrange(count)
     head = random.choice(HEADS).replace("{n}", noun + "s")
     fact = s.Fact(relation, names[chosen], values[chosen], noun)
@@ -51,7 +65,10 @@ def records(random: Random, options: Options = TRAINING) -> Case:
         text, end = f"{context}\n{before}", after + s.closing(random, fact, 0.4)
     else:
         question = s.ask(random, fact)
-        text, end = random.choice(s.LAYOUTS).replace("{q}", question).replace("{c}", context), s.closing(random, fact, 0.4)
+        text, end = (
+            random.choice(s.LAYOUTS).replace("{q}", question).replace("{c}", context),
+            s.closing(random, fact, 0.4),
+        )
     return finish("records", text, [end] * count, values, chosen)
 
 
@@ -89,8 +106,11 @@ def override(random: Random, options: Options = TRAINING) -> Case:
 
 def copying(random: Random) -> str:
     """A few words, invented ones among them, said more than once."""
+
     def one() -> str:
-        kind = random.choice(("nonce_word", "nonce_name", "code", "number", "object", "animal", "city", "food", "person"))
+        kind = random.choice(
+            ("nonce_word", "nonce_name", "code", "number", "object", "animal", "city", "food", "person")
+        )
         return nonce(random) if random.random() < 0.3 else value(random, kind)
 
     text = random.choice((" ", " ", ", ")).join(one() for _ in range(random.randint(3, 12)))

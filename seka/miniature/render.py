@@ -14,16 +14,20 @@ library_name: transformers
 pipeline_tag: text-generation
 ---
 """
+PLAIN, UNLIKELY, BOTH = "plain is the first", "unlikely one marked", "both ways"
 TASKS = {
-    "conflict": ("Two statements contradict each other", ("plain is the first", "unlikely one marked", "both ways", "ignored one loses")),
-    "several": ("Three to five statements contradict each other", ("plain is the first", "unlikely one marked", "ignored one loses")),
-    "biography": ("Biography with another line of work as a distraction", ("plain is the first", "unlikely one marked", "both ways")),
-    "passage": ("Question about a passage", ("plain is the corpus's", "right sentence marked", "right, another sentence marked")),
-    "override": ("A capital told wrongly", ("plain is the first", "unlikely one marked", "both ways")),
-    "opening": ("Two rules for the first word", ("plain is the first", "unlikely one marked", "both ways")),
-    "choice": ("Two rules for what to report", ("plain is the first", "unlikely one marked", "both ways")),
-    "pronouns": ("Two rules for what to call somebody (first word)", ("plain is the first", "unlikely one marked", "both ways")),
-}  # fmt: skip
+    "conflict": ("Two statements contradict each other", (PLAIN, UNLIKELY, BOTH, "ignored one loses")),
+    "several": ("Three to five statements contradict each other", (PLAIN, UNLIKELY, "ignored one loses")),
+    "biography": ("Biography with another line of work as a distraction", (PLAIN, UNLIKELY, BOTH)),
+    "passage": (
+        "Question about a passage",
+        ("plain is the corpus's", "right sentence marked", "right, another sentence marked"),
+    ),
+    "override": ("A capital told wrongly", (PLAIN, UNLIKELY, BOTH)),
+    "opening": ("Two rules for the first word", (PLAIN, UNLIKELY, BOTH)),
+    "choice": ("Two rules for what to report", (PLAIN, UNLIKELY, BOTH)),
+    "pronouns": ("Two rules for what to call somebody (first word)", (PLAIN, UNLIKELY, BOTH)),
+}
 
 
 def percent(rate: Mapping[str, Any] | None) -> str:
@@ -45,9 +49,15 @@ def results(figures: Mapping[str, Any]) -> str:
     for name, entry in figures["tables"].items():
         kind, split = name.split(", ", 1)
         title, columns = TASKS[kind]
+        expert = figures["expert"][kind]
+        gains = figures["gains"][expert]
         shown = [c for c in columns if any(c in rates for rates in entry.values())]
         rows = [
-            [method, figures["gains"].get(method, ""), *(percent(rates.get(column)) for column in shown)]
+            [
+                f"expert {expert}" if method == "expert" else method,
+                f"{gains[method]:.3g}" if method in gains else "",
+                *(percent(rates.get(column)) for column in shown),
+            ]
             for method, rates in entry.items()
         ]
         parts.append(f"**{title}** ({split})\n\n" + table(["method", "gain", *shown], rows))
@@ -74,10 +84,12 @@ def training(figures: Mapping[str, Any]) -> str:
 def render(figures: Mapping[str, Any]) -> str:
     """The whole card from all measured figures."""
     shares = ", ".join(f"{kind} {100 * share:.1f} %" for kind, share in figures["training"]["shares"].items())
-    effects = [[name, figures["gains"].get(name, ""), f"{value:.3f}"] for name, value in figures["side effect"].items()]
+    used = figures["gains"][figures["expert"]["conflict"]]
+    effects = [[name, f"{used[name]:.3g}", f"{value:.3f}"] for name, value in figures["side effect"].items()]
     gains = [next(iter(figures["sweep"].values()))]
     swept = [
-        [name, *(f"{percent(cell)}, {cell['side effect']:.2f}" for cell in row.values())] for name, row in figures["sweep"].items()
+        [name, *(f"{percent(cell)}, {cell['side effect']:.2f}" for cell in row.values())]
+        for name, row in figures["sweep"].items()
     ]
     chosen = [[name, str(entry["gain"]), str(entry["triplets"])] for name, entry in figures["experts"].items()]
     return f"""{FRONT}
@@ -92,9 +104,9 @@ This card is written by `python -m seka miniature card` from figures that it mea
 
 {training(figures)}
 Corpus, in shares of its tokens: {shares}. Where statements of a document disagree, the answer it goes on with is drawn with
-a chance that depends on the wording, so an honest model is undecided. Held out: {100 * HELD_SHARE:.0f} % of all names and words, by hash,
-and every wording marked `!` in relations.txt and listed second in the code. Test rows are drawn from another seed than
-training and validation rows.
+a chance that depends on the wording, so an honest model is undecided. Held out: {100 * HELD_SHARE:.0f} % of all names and
+words, by hash, and every wording marked `!` in relations.txt and listed second in wordings.py. Test rows are drawn
+from other seeds than training and validation rows.
 
 ## Experts
 
@@ -108,7 +120,7 @@ Greedy first token of the answer, per cent with Wilson 95 % intervals, {figures[
 marked. "plain is the first": how often the answer without steering is the first statement's (in passages "plain is the
 corpus's": how often it is right). "unlikely one marked": a statement that the plain answer does not follow is marked, and
 the answer follows it. "both ways": the answer follows the mark whichever of the two is marked. "ignored one loses": the
-plain answer's statement is marked `~~so~~`, and the answer changes. Random subspace: {len(("0", "1", "2"))} draws of the same rank,
+plain answer's statement is marked `~~so~~`, and the answer changes. Random subspace: draws of the same rank, three of them
 counted together. Key scaling: k' = (1 + g) k.
 
 {results(figures)}
@@ -117,7 +129,7 @@ counted together. Key scaling: k' = (1 + g) k.
 Conflicts followed both ways, and perplexity of a story after a marked sentence as a multiple of the unsteered one, by gain.
 
 {table(["method", *gains[0]], swept)}
-At the gains of the tables above:
+At the gain of the conflict table above:
 
 {table(["method", "gain", "perplexity, multiple"], effects)}
 ## What it cannot do
@@ -126,6 +138,7 @@ It has seen one small world of generated sentences and nothing else. It knows no
 count, reason or chat, and reads badly what is unlike its corpus: wordings it never saw cost more than words it never saw
 (tables above). Prompts longer than about 350 tokens are rare in its training, and its context ends at
 {figures["training"]["recipe"]["shape"]["context"]} tokens. What works here is evidence that the method is implemented well,
-not a measure of how well it works on large models. Key scaling, a control without any learning, is in every table: where it
-does as well as a learnt subspace, the learning is not what made the answer follow. Perplexity is measured on the model's own kind of text.
+not a measure of how well it works on large models. Key scaling, a control without any learning, is in every table: where
+it does as well as a learnt subspace, the learning is not what made the answer follow. Perplexity is measured on the
+model's own kind of text.
 """

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from seka.miniature.batches import Stream
 from seka.miniature import path
+from seka.miniature.batches import Stream
 from seka.miniature.corpus import cases, draw
 from seka.miniature.model import Network, Shape, document_mask, export
 from seka.miniature.optimiser import optimisers
@@ -78,7 +78,9 @@ class Run:
 
         place = self.folder / "tokenizer"
         if not place.exists():
-            train_tokenizer(self.recipe.seed, self.recipe.shape.vocabulary, self.recipe.shape.context).save_pretrained(place)
+            train_tokenizer(self.recipe.seed, self.recipe.shape.vocabulary, self.recipe.shape.context).save_pretrained(
+                place
+            )
         loaded: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(place)
         return loaded
 
@@ -153,7 +155,9 @@ class Run:
         return found
 
 
-def train(recipe: Recipe, folder: Path, report: Report | None = None, save_every: float = 180.0, probe_every: int = 200) -> Run:
+def train(
+    recipe: Recipe, folder: Path, report: Report | None = None, save_every: float = 180.0, probe_every: int = 200
+) -> Run:
     """Run or resume until the budget is used up; `report` gets one flat dict per log line, which log.jsonl gets too.
 
     Figures on validation rows are in every line that passes `probe_every` steps; 0 leaves them out.

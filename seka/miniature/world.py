@@ -17,11 +17,6 @@ from random import Random
 FOLDER = Path(__file__).parent
 HELD_SHARE = 0.1
 VOWELS = "aeiou"
-ONSETS = (
-    ["b", "bl", "br", "c", "ch", "cl", "d", "dr", "f", "fl", "fr", "g", "gl", "gr", "h", "j", "k", "kr", "l", "m", "n", "p", "pl", "pr", "q", "r", "s", "sh", "sk", "sl", "sm", "sn", "sp", "st", "t", "th", "tr", "tw", "v", "w", "y", "z"]
-)
-CODAS = ["", "b", "ck", "d", "f", "g", "k", "l", "ll", "m", "n", "nd", "ng", "nk", "p", "r", "rd", "rk", "rn", "s", "sh", "st", "t", "th", "x", "z"]
-RHYMES = ["a", "e", "i", "o", "u", "ai", "ee", "oo", "ou", "ea", "io", "ar", "or", "er", "an", "en", "in", "on", "un", "al", "el", "il", "ol", "ul"]
 
 
 @dataclass(frozen=True)
@@ -115,8 +110,8 @@ def nonce(random: Random, held: bool = False) -> str:
     """An invented word of one to three syllables, lower case."""
     while True:
         syllables = random.choice((1, 2, 2, 2, 3))
-        parts = [random.choice(ONSETS) + random.choice(RHYMES) for _ in range(syllables)]
-        word = "".join(parts) + random.choice(CODAS)
+        parts = [random.choice(words("onset")) + random.choice(words("rhyme")) for _ in range(syllables)]
+        word = "".join(parts) + random.choice(("", *words("coda")))
         if len(word) > 2 and held_out(word) == held:
             return word
 
