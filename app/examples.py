@@ -72,7 +72,7 @@ def compute(here: Studio, entries: list[dict[str, Any]]) -> list[dict[str, Any]]
         *_, last = actions.run(here, entry["prompt"], chosen)
         drawn = actions.draw(here, last, chosen)
         result = actions.record(here, last, chosen)
-        result["figures"] = {name: json.loads(figure.to_json()) if figure else None for name, figure in drawn.items()}
+        result["figures"] = {name: _stored(figure) for name, figure in drawn.items()}
         done.append(
             {
                 "title": entry["title"],
@@ -82,6 +82,15 @@ def compute(here: Studio, entries: list[dict[str, Any]]) -> list[dict[str, Any]]
             }
         )
     return done
+
+
+def _stored(figure: Any) -> dict[str, Any] | None:
+    """A figure as plain data, without plotly's default template, which every figure gets anyway."""
+    if figure is None:
+        return None
+    data: dict[str, Any] = json.loads(figure.to_json())
+    data["layout"].pop("template", None)
+    return data
 
 
 def main(source: Path = PATH) -> None:

@@ -11,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+HERE = Path(__file__).resolve().parent
+# Run as a script, Python looks in app/ first, where `models` or `events` would hide a library of that name.
+sys.path[:] = [str(HERE.parent), *(entry for entry in sys.path if Path(entry or ".").resolve() != HERE)]
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 try:
@@ -19,7 +21,7 @@ try:
 except ImportError:
     spaces = None
 
-from app import components, events, models, page
+from app import components, events, models, page  # noqa: E402
 
 
 def main() -> None:

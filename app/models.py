@@ -1,6 +1,7 @@
 """The model behind the page: which one, which experts, and loading it while the page is already up. No handlers, no gradio.
 
 SEKA_MODEL names a model (id or folder), SEKA_EXPERTS the folder of its projections; without them it is the embedded one.
+SEKA_LIMIT is the most tokens of prompt and answer together (2048), never more than the model holds.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ def load(name: str | None = None, device: str | None = None) -> tuple[Any, Any]:
     name: None or "miniature" for the embedded model, else a model id or a local folder. ValueError when it cannot be
     loaded; UnsupportedModel when it cannot be steered. Code from a model's repository is never run.
     """
+    model: Any
+    tokenizer: Any
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     if name in (None, EMBEDDED):
         from seka import miniature

@@ -5,19 +5,15 @@ Nothing of seka's arithmetic is called; only the numbers of a `Projection` are r
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from conftest import build_model
+from setting import HEADS, QUERY_HEADS, WIDTH
 from torch import Tensor
 
 import seka
-from seka.projections import Factors, LayerProjection
-from seka.sites import fingerprint
-from seka.tokens import Tokens
 
 #: Where the key of each family is final before the rotary embedding, and how that module lays it out.
 KEY = {
@@ -29,86 +25,6 @@ KEY = {
     "gemma3_text": ("k_norm", "htd"),
     "olmo2": ("k_norm", "flat"),
 }
-HEADS, QUERY_HEADS, WIDTH = 2, 4, 16
-
-WORDS = [
-    "Previously Ada plays chess. Currently **Ada plays golf**. Ada plays",
-    "**Bob** sings; Cleo does ~~not~~ sing. So **Bob**",
-    "In town the old harp is played by Dan, **who lives here**, and by nobody else. Dan **plays**",
-]
-
-
-#: How far float64 logits may lie from those by hand: the norms round to float32 inside. Gemma 2 runs in float32.
-CLOSE = 1e-6
-
-
-def close(family: str) -> float:
-    return 5e-5 if family == "gemma2" else CLOSE
-
-
-def steerable(family: str, **changes: Any) -> Any:
-    """A tiny model whose answers steering changes easily: with tied embeddings random Gemmas only repeat their input."""
-    return build_model(family, tie_word_embeddings=False, **changes)
-
-
-def forward(model: Any, tokens: Tokens, **options: Any) -> Any:
-    """One call of the model over a left-padded batch, positions counted from each row's first real token."""
-    positions = (tokens.attention.cumsum(-1) - 1).clamp(min=0)
-    with torch.no_grad():
-        return model(tokens.ids, attention_mask=tokens.attention, position_ids=positions, **options)
-
-
-def prompts() -> list[seka.Prompt]:
-    """Three prompts of different lengths; the first and last token of one are marked, one holds a negative mark."""
-    return [seka.Prompt.marked(text) for text in WORDS]
-
-
-def rows_of(tokens: Tokens) -> list[tuple[list[int], dict[int, float]]]:
-    """Each row without its padding: ids, and {column: weight of its mark}."""
-    out = []
-    for ids, attention, highlight in zip(tokens.ids, tokens.attention, tokens.highlight, strict=True):
-        start = int((attention == 0).sum())
-        marks = {i: float(w) for i, w in enumerate(highlight[start:]) if float(w) != 0}
-        out.append((ids[start:].tolist(), marks))
-    return out
-
-
-def tokens_of(rows: Sequence[tuple[Sequence[int], Mapping[int, float]]]) -> Tokens:
-    """A left-padded batch of rows given as ids and {column: weight}."""
-    width = max(len(ids) for ids, _ in rows)
-    ids = torch.zeros((len(rows), width), dtype=torch.long)
-    attention, highlight = torch.zeros_like(ids), torch.zeros((len(rows), width))
-    for i, (row, marks) in enumerate(rows):
-        pad = width - len(row)
-        ids[i, pad:] = torch.tensor(row)
-        attention[i, pad:] = 1
-        for column, weight in marks.items():
-            highlight[i, pad + column] = weight
-    return Tokens(ids, attention, highlight)
-
-
-def invent(model: Any, seed: int = 0, layers: Sequence[int] | None = None, **header: Any) -> seka.Projection:
-    """A projection of random orthonormal factors for this model; ranks 3 to 8 differ between heads and channels."""
-    generator = torch.Generator().manual_seed(seed)
-    stored = 8
-
-    def factors() -> Factors:
-        gauss = torch.randn((HEADS, WIDTH, WIDTH), generator=generator, dtype=torch.float64)
-        vectors = torch.linalg.qr(gauss).Q[:, :, :stored].float().contiguous()
-        values = torch.rand((HEADS, WIDTH), generator=generator).sort(descending=True).values + 0.1
-        return Factors(values, torch.randint(3, stored + 1, (HEADS,), generator=generator), vectors)
-
-    parts = {
-        layer: LayerProjection(
-            factors(),
-            factors(),
-            torch.rand(HEADS, generator=generator) + 1,
-            torch.rand(HEADS, generator=generator) + 0.1,
-            torch.ones(HEADS, dtype=torch.bool),
-        )
-        for layer in (layers if layers is not None else range(len(model.model.layers)))
-    }
-    return seka.Projection(parts, {**fingerprint(model), "name": f"invented {seed}", "oriented": True, **header})
 
 
 @dataclass(eq=False)
@@ -193,7 +109,12 @@ def queries(family: str, attention: Any, hidden: Tensor, column: int) -> Tensor:
 
 
 def run(
-    model: Any, family: str, ids: Sequence[int], marks: Mapping[int, float], plan: Plan | None, length: int | None = None
+    model: Any,
+    family: str,
+    ids: Sequence[int],
+    marks: Mapping[int, float],
+    plan: Plan | None,
+    length: int | None = None,
 ) -> tuple[Tensor, dict[int, Tensor]]:
     """(T, V) logits of one row and {layer: (E, H)} coefficients. length: where the prompt ends, when ids go on."""
     if plan is None:
@@ -235,7 +156,9 @@ def _forward(
 
         def forward(inputs: Tensor) -> Tensor:
             out = original(inputs).clone()
-            keys = out[0].transpose(0, 1) if axes == "htd" else out[0].view(-1, HEADS, WIDTH) if axes == "flat" else out[0]
+            keys = (
+                out[0].transpose(0, 1) if axes == "htd" else out[0].view(-1, HEADS, WIDTH) if axes == "flat" else out[0]
+            )
             act(layer, seen[layer], keys)  # a view: what is written there is written in `out`
             return out
 
@@ -261,56 +184,3 @@ def _forward(
             del module.forward
         for handle in handles:
             handle.remove()
-
-
-def greedy(
-    model: Any, family: str, ids: Sequence[int], marks: Mapping[int, float], plan: Plan | None, new: int
-) -> list[int]:
-    """New tokens of uncached greedy decoding."""
-    grown = list(ids)
-    for _ in range(new):
-        grown.append(int(run(model, family, grown, marks, plan, len(ids))[0][-1].argmax()))
-    return grown[len(ids) :]
-
-
-def sample(
-    model: Any, family: str, rows: Sequence[tuple[list[int], dict[int, float], Plan | None]], new: int, seed: int
-) -> list[list[int]]:
-    """New tokens of each row, drawn from all rows' distributions by one multinomial a step, as transformers draws."""
-    grown = [list(ids) for ids, _, _ in rows]
-    torch.manual_seed(seed)
-    for _ in range(new):
-        last = [
-            run(model, family, ids, marks, plan, len(start))[0][-1].float()
-            for ids, (start, marks, plan) in zip(grown, rows, strict=True)
-        ]
-        drawn = torch.multinomial(torch.stack(last).softmax(-1), 1)[:, 0].tolist()
-        for ids, token in zip(grown, drawn, strict=True):
-            ids.append(token)
-    return [ids[len(start) :] for ids, (start, _, _) in zip(grown, rows, strict=True)]
-
-
-def beams(
-    model: Any, family: str, ids: Sequence[int], marks: Mapping[int, float], plan: Plan | None, new: int, width: int
-) -> list[list[int]]:
-    """New tokens of the `width` best hypotheses, best first; no end token, so no hypothesis ends early."""
-    alive: list[tuple[float, list[int]]] = [(0.0, [])]
-    for _ in range(new):
-        grown = []
-        for score, extra in alive:
-            logits = run(model, family, [*ids, *extra], marks, plan, len(ids))[0][-1].float().log_softmax(-1)
-            best = logits.topk(width)
-            grown += [
-                (score + float(v), [*extra, int(i)]) for v, i in zip(best.values, best.indices, strict=True)
-            ]
-        alive = sorted(grown, key=lambda pair: -pair[0])[:width]
-    return [extra for _, extra in alive]
-
-
-def footprint(model: torch.nn.Module) -> tuple[int, tuple[tuple[str, int], ...]]:
-    """What a context must leave as it found it: number of hooks, and the bytes of every parameter and buffer."""
-    hooks = sum(
-        len(h) for m in model.modules() for h in (m._forward_hooks, m._forward_pre_hooks, m._backward_hooks)
-    ) + sum("forward" in m.__dict__ for m in model.modules())
-    tensors = itertools.chain(model.named_parameters(), model.named_buffers())
-    return hooks, tuple((name, hash(t.detach().numpy().tobytes())) for name, t in tensors)

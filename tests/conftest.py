@@ -21,6 +21,12 @@ import seka
 
 FAMILIES = ("qwen3", "qwen2", "llama", "mistral", "gemma2", "gemma3_text", "olmo2")
 
+PROMPTS = [
+    "Previously Ada plays chess. Currently **Ada plays golf**. Ada plays",
+    "**Bob** sings; Cleo does ~~not~~ sing. So **Bob**",
+    "In town the old harp is played by Dan, **who lives here**, and by nobody else. Dan **plays**",
+]
+
 torch.set_num_threads(1)
 settings.register_profile("seka", deadline=None)  # a busy machine is no failure
 settings.load_profile("seka")
@@ -83,6 +89,12 @@ def build_model(
 @pytest.fixture
 def tokenizer() -> PreTrainedTokenizerFast:
     return build_tokenizer()
+
+
+@pytest.fixture
+def tokens(tokenizer: PreTrainedTokenizerFast) -> seka.Tokens:
+    """Three marked prompts of different lengths, left padded."""
+    return seka.encode([seka.Prompt.marked(text) for text in PROMPTS], tokenizer)
 
 
 @pytest.fixture(params=FAMILIES)

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from byhand import Plan, beams, close, footprint, greedy, invent, prompts, rows_of, run, sample, steerable, tokens_of
-from conftest import FAMILIES, build_tokenizer
+from byhand import Plan, run
+from conftest import build_tokenizer
+from decoding import beams, greedy, sample
+from setting import close, footprint, invent, prompts, rows_of, steerable, tokens_of
 from torch import Tensor
 
 import seka
@@ -31,13 +33,18 @@ def batch() -> Tokens:
 @cache
 def steered(family: str) -> tuple[Any, list[Steering | None], list[Plan | None]]:
     """The model, how each row is steered, and the same by hand."""
-    model = steerable(family)
+    model, gain = steerable(family), strong(family)
     one, two = invent(model), invent(model, 1)
     return (
         model,
-        [Steering(model, one, 8.0, 1.0), None, Steering(model, two, 6.0, layers=[0, 2])],
-        [Plan([one], 8.0, 1.0), None, Plan([two], 6.0, heads={0: [0, 1], 2: [0, 1]})],
+        [Steering(model, one, gain, 1.0), None, Steering(model, two, gain, layers=[0, 2])],
+        [Plan([one], gain, 1.0), None, Plan([two], gain, heads={0: [0, 1], 2: [0, 1]})],
     )
+
+
+def strong(family: str) -> float:
+    """A gain that changes tokens within a few steps; random Gemma 3 models hardly look at anything but themselves."""
+    return 60.0 if family == "gemma3_text" else 8.0
 
 
 @cache
@@ -102,9 +109,7 @@ def test_sampling(family: str) -> None:
 def test_several_sequences(family: str) -> None:
     """Two draws of each row; both are of a row steered its own way."""
     model, _, plans = steered(family)
-    rows = [
-        (ids, marks, plan) for (ids, marks), plan in zip(rows_of(batch()), plans, strict=True) for _ in range(2)
-    ]
+    rows = [(ids, marks, plan) for (ids, marks), plan in zip(rows_of(batch()), plans, strict=True) for _ in range(2)]
     by_hand = sample(model, family, rows, NEW, seed=5)
     torch.manual_seed(5)
     drawn = produce(family, do_sample=True, top_k=0, top_p=1.0, temperature=1.0, num_return_sequences=2)
@@ -115,7 +120,7 @@ def test_several_sequences(family: str) -> None:
 @pytest.mark.parametrize("options", [{}, {"use_cache": False}, {"cache_implementation": "static"}], ids=str)
 def test_beams(family: str, options: dict[str, Any]) -> None:
     """The best two of three beams, in order, against a beam search by hand."""
-    model, _, plans = steered(family)
+    plans = steered(family)[2]
     by_hand: list[list[int]] = []
     for (ids, marks), plan in zip(rows_of(batch()), plans, strict=True):
         best = searched(family, tuple(ids), tuple(marks.items()), plans.index(plan))
@@ -138,8 +143,8 @@ def test_prompt_lookup(family: str) -> None:
     projection = invent(model)
     ids = [7, 8, 9, 10, 7, 8, 9, 10, 7, 8]
     row: Row = (ids, {2: 1.0, 5: 1.0, 6: -0.5})
-    plan = Plan([projection], 8.0)
-    out = produce(family, tokens_of([row]), [Steering(model, projection, 8.0)], prompt_lookup_num_tokens=3)
+    plan = Plan([projection], strong(family))
+    out = produce(family, tokens_of([row]), [Steering(model, projection, strong(family))], prompt_lookup_num_tokens=3)
     assert out == [greedy(model, family, *row, plan, NEW)]
     assert out != [greedy(model, family, *row, None, NEW)]
 
@@ -176,13 +181,14 @@ def test_windows_shorter_than_the_prompt(windowed: str, mode: str) -> None:
     mixed = {"layer_types": ("sliding_attention", "full_attention", "sliding_attention")}
     model = steerable(windowed, sliding_window=9, **({} if windowed == "mistral" else mixed))
     projection = invent(model)
-    steering, plan = Steering(model, projection, 8.0), Plan([projection], 8.0)
+    steering, plan = Steering(model, projection, strong(windowed)), Plan([projection], strong(windowed))
     tokens = batch()
     options = {"max_new_tokens": NEW, "do_sample": False, "disable_compile": True, **MODES[mode]}
     with seka.steer(model, tokens, [steering, None, steering]):
         out = model.generate(tokens.ids, attention_mask=tokens.attention, **options)
     by_hand = [
-        greedy(model, windowed, ids, marks, plan if n != 1 else None, NEW) for n, (ids, marks) in enumerate(rows_of(tokens))
+        greedy(model, windowed, ids, marks, plan if n != 1 else None, NEW)
+        for n, (ids, marks) in enumerate(rows_of(tokens))
     ]
     assert out[:, tokens.ids.shape[1] :].tolist() == by_hand
     ids, marks = rows_of(tokens)[0]
@@ -195,26 +201,38 @@ def test_windows_shorter_than_the_prompt(windowed: str, mode: str) -> None:
 def test_routed(family: str, mode: str, way: str) -> None:
     """A router in every mode: each row weighed by its own last token, once; chunks only in two passes."""
     model, _, _ = steered(family)
-    experts = {"a": invent(model), "b": invent(model, 1)}
-    steering = Steering(model, Router(experts, way=way), 8.0)
-    plan = Plan(list(experts.values()), 8.0, score="energy", way=way)
-    rows = [steering, None, steering.with_gain(5.0)]
-    plans = [plan, None, Plan(list(experts.values()), 5.0, score="energy", way=way)]
-    options = {"num_beams": 2} if mode == "beams" else MODES[mode]
+    steering = Steering(model, Router(mixed(family), way=way), strong(family))
+    rows = [steering, None, steering.with_gain(strong(family) / 2)]
     if mode == "chunked prefill" and way == "online":
         with pytest.raises(ValueError, match="computed in pieces"):
-            produce(family, rows=rows, **options)
+            produce(family, rows=rows, **MODES[mode])
         return
-    out = produce(family, rows=rows, **options)
-    for n, ((ids, marks), one) in enumerate(zip(rows_of(batch()), plans, strict=True)):
-        by_hand = (
-            beams(model, family, ids, marks, one, NEW, 2)[0]
-            if mode == "beams"
-            else greedy(model, family, ids, marks, one, NEW)
+    options = {"num_beams": 2} if mode == "beams" else MODES[mode]
+    assert produce(family, rows=rows, **options) == routed_by_hand(family, way, mode == "beams")
+
+
+@cache
+def mixed(family: str) -> dict[str, seka.Projection]:
+    model, _, _ = steered(family)
+    return {"a": invent(model), "b": invent(model, 1)}
+
+
+@cache
+def routed_by_hand(family: str, way: str, search: bool) -> list[list[int]]:
+    model, _, _ = steered(family)
+    experts = list(mixed(family).values())
+    plans = [Plan(experts, strong(family) / part, score="energy", way=way) if part else None for part in (1, 0, 2)]
+    out = []
+    for (ids, marks), plan in zip(rows_of(batch()), plans, strict=True):
+        best = (
+            beams(model, family, ids, marks, plan, NEW, 2)[0]
+            if search
+            else greedy(model, family, ids, marks, plan, NEW)
         )
-        assert out[n] == by_hand
-        if one is not None and mode == "greedy":
-            assert by_hand != greedy(model, family, ids, marks, None, NEW)
+        out.append(best)
+        if plan is not None and not search and best == greedy(model, family, ids, marks, None, NEW):
+            raise AssertionError(f"{family}: routing changes no token, so this test would prove nothing")
+    return out
 
 
 def test_one_result_of_generate(family: str) -> None:
@@ -223,14 +241,12 @@ def test_one_result_of_generate(family: str) -> None:
     tokenizer = build_tokenizer()
     prompt = prompts()[1]  # the first row of the batch
     results = {
-        name: seka.generate(model, tokenizer, prompt, steerings[0], **{"max_new_tokens": NEW, "do_sample": False, **options})
+        name: seka.generate(
+            model, tokenizer, prompt, steerings[0], **{"max_new_tokens": NEW, "do_sample": False, **options}
+        )
         for name, options in MODES.items()
     }
     assert len({r.ids for r in results.values()}) == 1
     assert list(results["greedy"].ids) == expected(family)[0][: len(results["greedy"].ids)]
     plain = seka.generate(model, tokenizer, prompt, max_new_tokens=NEW, do_sample=False)
     assert plain.ids != results["greedy"].ids
-
-
-def test_every_family_is_here() -> None:
-    assert set(FAMILIES) == set(seka.sites.SUPPORTED)

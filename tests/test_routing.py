@@ -2,45 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from byhand import HEADS, Plan, close, footprint, forward, invent, prompts, rows_of, run, steerable, tokens_of
+from byhand import Plan, run
+from setting import (
+    HEADS,
+    changed,
+    close,
+    experts,
+    forward,
+    invent,
+    routed,
+    rows_of,
+    steerable,
+    tokens_of,
+)
 from torch import Tensor
-from transformers import DynamicCache
 
 import seka
 from seka import Projection, Router, Steering
-from seka.projections import ProjectionMismatch
-from seka.routing import Routing, weigh
+from seka.routing import weigh
 from seka.sites import sites
 from seka.tokens import Tokens
 
 WAYS = ("online", "two_pass")
 SCORES = ("energy", "signed")
-
-
-@pytest.fixture
-def tokens(tokenizer: Any) -> Tokens:
-    return seka.encode(prompts(), tokenizer)
-
-
-def experts(model: Any, count: int = 3) -> dict[str, Projection]:
-    return {"abc"[n]: invent(model, n) for n in range(count)}
-
-
-def changed(projection: Projection, **change: Any) -> Projection:
-    """The projection with `change` = name: function(layer, tensor) applied to fields of every positive channel."""
-    parts = {}
-    for layer, part in projection.parts.items():
-        fields = {name: f(layer, getattr(part.positive, name)) for name, f in change.items()}
-        parts[layer] = replace(part, positive=replace(part.positive, **fields))
-    return Projection(parts, projection.header)
 
 
 def without(projection: Projection, layer: int, head: int, nan: bool = False) -> Projection:
@@ -55,13 +45,6 @@ def without(projection: Projection, layer: int, head: int, nan: bool = False) ->
         {**projection.parts, layer: replace(part, present=present, positive=replace(part.positive, values=values))},
         projection.header,
     )
-
-
-def routed(model: Any, tokens: Tokens, router: Router, gain: float = 4.0, **options: Any) -> tuple[Tensor, Routing]:
-    with Steering(model, router, gain, **options).on(tokens) as session:
-        out = forward(model, tokens).logits
-    assert session.routing is not None
-    return out, session.routing
 
 
 def same(a: Mapping[int, Tensor], b: Mapping[int, Tensor], atol: float = 1e-10) -> None:
@@ -150,7 +133,9 @@ def test_signs_of_singular_vectors_do_not_matter(qwen: Any, tokens: Tokens, way:
     same(routing.coefficients, again.coefficients)
     torch.testing.assert_close(out, mirrored, rtol=0, atol=close("qwen3"))
     signed, turned = (routed(qwen, tokens, Router(e, score="signed", way=way))[1] for e in (known, flipped))
-    assert (signed.coefficients[0] - turned.coefficients[0]).abs().max() > 0.1  # the paper's own score does depend on them
+    assert (
+        signed.coefficients[0] - turned.coefficients[0]
+    ).abs().max() > 0.1  # the paper's own score does depend on them
 
 
 def test_the_scale_of_moments_does_not_matter(qwen: Any, tokens: Tokens) -> None:
@@ -229,135 +214,3 @@ def test_a_head_that_no_expert_has_is_not_steered(qwen: Any, tokens: Tokens) -> 
     named = Steering(qwen, Router(experts(qwen)), 5.0, heads={0: [0, 1], 1: [1], 2: [0, 1]})
     with named.on(tokens):
         torch.testing.assert_close(forward(qwen, tokens).logits, out, rtol=0, atol=close("qwen3"))
-
-
-def test_layers_and_heads_of_a_router(qwen: Any, tokens: Tokens) -> None:
-    router = Router(experts(qwen))
-    out, routing = routed(qwen, tokens, router, 5.0, heads={2: [0]})
-    assert set(routing.coefficients) == {2}
-    assert not routing.coefficients[2][:, :, 1].any()
-    plan = Plan(list(router.experts.values()), 5.0, score="energy", heads={2: [0]})
-    ids, marks = rows_of(tokens)[1]
-    expected, alphas = run(qwen, "qwen3", ids, marks, plan)
-    torch.testing.assert_close(out[1, -len(ids) :], expected, rtol=0, atol=close("qwen3"))
-    torch.testing.assert_close(routing.coefficients[2][1].double(), alphas[2], rtol=0, atol=1e-6)
-
-
-def test_one_expert_alone_is_its_leading_vectors(qwen: Any, tokens: Tokens) -> None:
-    """Coefficient 1 for it; the edit is that of a projection of rank `top`, whatever the expert's own rank."""
-    expert = invent(qwen)
-    out, routing = routed(qwen, tokens, Router({"only": expert}, top=5), 3.0)
-    assert all(torch.equal(alpha, torch.ones_like(alpha)) for alpha in routing.coefficients.values())
-    five = changed(expert, rank=lambda _layer, rank: torch.full_like(rank, 5))
-    with Steering(qwen, five, 3.0).on(tokens):
-        torch.testing.assert_close(forward(qwen, tokens).logits, out, rtol=0, atol=close("qwen3"))
-
-
-@pytest.mark.parametrize("way", WAYS)
-def test_chunks(qwen: Any, tokens: Tokens, way: str) -> None:
-    """In one pass the last query comes too late for a prompt in pieces: refused with the cure, which then works."""
-    steering = Steering(qwen, Router(experts(qwen), way=way), 5.0)
-    positions = (tokens.attention.cumsum(-1) - 1).clamp(min=0)
-    before = footprint(qwen)
-
-    def pieces() -> Tensor:
-        cache, width, out = DynamicCache(config=qwen.config), tokens.ids.shape[1], []
-        with steering.on(tokens), torch.no_grad():
-            for part in (slice(0, 50), slice(50, width)):
-                mask = tokens.attention[:, : part.stop]
-                call = {"attention_mask": mask, "position_ids": positions[:, part], "past_key_values": cache}
-                out.append(qwen(tokens.ids[:, part], **call).logits)
-        return torch.cat(out, 1)
-
-    if way == "online":
-        with pytest.raises(ValueError, match="use Router\\(..., way='two_pass'\\)"):
-            pieces()
-    else:
-        with steering.on(tokens):
-            whole = forward(qwen, tokens).logits
-        real = tokens.attention.bool()
-        torch.testing.assert_close(pieces()[real], whole[real], rtol=0, atol=close("qwen3"))
-    assert footprint(qwen) == before
-
-
-def test_totals(qwen: Any, tokens: Tokens) -> None:
-    _, routing = routed(qwen, tokens, Router(experts(qwen), score="signed"))
-    totals = routing.totals()
-    assert list(totals) == ["a", "b", "c"]
-    assert sum(totals.values()) == pytest.approx(1.0)
-    by_hand = {name: 0.0 for name in totals}
-    for alpha in routing.coefficients.values():
-        for m, name in enumerate(by_hand):
-            by_hand[name] += sum(abs(float(v)) for row in alpha for v in row[m])
-    assert totals == pytest.approx({name: v / sum(by_hand.values()) for name, v in by_hand.items()})
-    assert set(Routing(("a",), {0: torch.zeros(1, 1, 2)}).totals().values()) == {0.0}
-
-
-# Files
-
-
-def test_load(qwen: Any, tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From a dict and from the published flat JSON, whose paths are relative to the file wherever one stands."""
-    known = experts(qwen)
-    (tmp_path / "experts").mkdir()
-    for name, expert in known.items():
-        expert.save(tmp_path / "experts" / f"{name}.safetensors")
-    paths = {name: tmp_path / "experts" / f"{name}.safetensors" for name in known}
-    config = tmp_path / "experts.json"
-    config.write_text(json.dumps({name: f"experts/{name}.safetensors" for name in known}), encoding="utf-8")
-    expected, routing = routed(qwen, tokens, Router(known, top=3, score="signed"))
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    for source in (paths, {n: str(p) for n, p in paths.items()}, config, str(config)):
-        router = Router.load(source, top=3, score="signed")
-        assert (router.names, router.top, router.score, router.way) == (("a", "b", "c"), 3, "signed", "online")
-        out, again = routed(qwen, tokens, router)
-        assert torch.equal(out, expected)
-        same(again.coefficients, routing.coefficients)
-    monkeypatch.chdir(tmp_path)
-    there = tmp_path / "elsewhere" / "config.json"
-    there.write_text(json.dumps({"a": "experts/a.safetensors"}), encoding="utf-8")  # else as they are
-    assert Router.load(there, top=2).names == ("a",)
-
-
-def test_load_refuses(qwen: Any, tmp_path: Path) -> None:
-    bank = tmp_path / "bank.pt"
-    torch.save({"layers": [0]}, bank)
-    config = tmp_path / "experts.json"
-    for content, message in [
-        (json.dumps({"a": "bank.pt"}), "python -m seka convert"),
-        (json.dumps({"a": "missing.safetensors"}), "no projection at .*missing.safetensors"),
-        ("{", "could not be read as a router's configuration"),
-        ("[]", "is not a router's configuration; wanted a flat JSON object"),
-        ("{}", "is not a router's configuration"),
-        (json.dumps({"a": {"path": "x"}}), "is not a router's configuration"),
-    ]:
-        config.write_text(content, encoding="utf-8")
-        with pytest.raises(ValueError, match=message):
-            Router.load(config)
-    with pytest.raises(ValueError, match="python -m seka convert"):
-        Router.load({"a": bank})
-    with pytest.raises(ValueError, match=r"nowhere\.json could not be read"):
-        Router.load(tmp_path / "nowhere.json")
-
-
-def test_refusals(qwen: Any) -> None:
-    a, b = invent(qwen), invent(qwen, 1)
-    nan = changed(b, values=lambda _layer, values: values * float("nan"))
-    foreign = invent(steerable("llama"))
-    for known, options, message in [
-        ({}, {}, "needs at least one expert"),
-        ({"a": a}, {"score": "cosine"}, "score 'cosine' is unknown; wanted one of"),
-        ({"a": a}, {"way": "later"}, "way 'later' is unknown; wanted one of"),
-        ({"a": a}, {"top": 0}, "top is 0; these experts store 8 vectors a head, so wanted 1 to 8"),
-        ({"a": a}, {"top": 9}, "top is 9"),
-        ({"a": a, "b": invent(qwen, layers=[0, 1])}, {}, r"'a' \(layers \[0, 1, 2\].*'b' \(layers \[0, 1\].*do not belong together"),
-        ({"a": a, "b": foreign}, {}, "do not belong together"),
-        ({"a": a, "b": nan}, {}, r"expert 'b' has no singular values \(layer 0\)"),
-        ({"a": a, "b": b.with_header(oriented=False)}, {"score": "signed"}, "'b' was converted.*use score='energy'"),
-    ]:
-        with pytest.raises(ValueError, match=message):
-            Router(known, **options)
-    assert Router({"a": a, "b": b.with_header(oriented=False)}).score == "energy"
-    with pytest.raises(ProjectionMismatch):
-        Steering(steerable("qwen3", seed=5), Router({"a": a}), 1.0)

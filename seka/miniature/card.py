@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from seka.miniature import ROOT, experts, load, path
 from seka.miniature.cases import TRAINING, Options
 from seka.miniature.evaluate import (
     TEST,
+    VALIDATION,
     Ask,
     Rate,
+    both_ways,
     draw,
     first_tokens,
     key_scaling,
@@ -25,7 +28,7 @@ from seka.miniature.evaluate import (
 )
 from seka.miniature.render import percent, render
 from seka.projections import Projection
-from seka.routing import Router
+from seka.routing import SCORES, WAYS, Router
 from seka.steering import Steering
 
 SEEDS = (0, 1, 2)
@@ -41,6 +44,8 @@ SPLITS = {
 KINDS = ("conflict", "several", "biography", "passage", "override", "opening", "choice", "pronouns")
 MAIN = "reports"
 """The expert whose gain the controls use and with which the gain is swept."""
+ROUTED = ("conflict", "biography", "choice")
+"""Tasks on which the ways of weighing experts are compared."""
 SWEEP = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -88,6 +93,7 @@ def measure(n: int, report: Callable[[str], None] | None = None) -> dict[str, An
         "tables": tables,
         "side effect": {name: round(side_effect(model, tokenizer, v[0]), 3) for name, v in steerings[MAIN].items()},
         "sweep": sweep(model, tokenizer, n),
+        "routing": routing(model, tokenizer, n),
         "minutes": round((time.monotonic() - began) / 60, 1),
     }
 
@@ -106,6 +112,19 @@ def sweep(model: Any, tokenizer: Any, n: int) -> dict[str, dict[str, Any]]:
             found[name][str(gain)] = rates["both ways"] | {
                 "side effect": round(side_effect(model, tokenizer, steering, 30), 3)
             }
+    return found
+
+
+def routing(model: Any, tokenizer: Any, n: int) -> dict[str, dict[str, Any]]:
+    """{"score, way": {kind: rate}}: both ways followed, for every way to weigh the experts, on validation rows."""
+    projections = {name: Projection.load(file) for name, file in experts().items()}
+    found: dict[str, dict[str, Any]] = {}
+    for score, way in product(SCORES, WAYS):
+        steering = Steering(model, Router(projections, score=score, way=way))
+        ask = partial(first_tokens, model, tokenizer, steering=steering)
+        found[f"{score}, {way}"] = {
+            kind: written(both_ways(draw(kind, n, VALIDATION, tokenizer), ask))["both ways"] for kind in ROUTED
+        }
     return found
 
 

@@ -91,6 +91,7 @@ def render(figures: Mapping[str, Any]) -> str:
         [name, *(f"{percent(cell)}, {cell['side effect']:.2f}" for cell in row.values())]
         for name, row in figures["sweep"].items()
     ]
+    routed = [[name, *(percent(rate) for rate in rates.values())] for name, rates in figures["routing"].items()]
     chosen = [[name, str(entry["gain"]), str(entry["triplets"])] for name, entry in figures["experts"].items()]
     return f"""{FRONT}
 # seka-miniature
@@ -132,6 +133,11 @@ Conflicts followed both ways, and perplexity of a story after a marked sentence 
 At the gain of the conflict table above:
 
 {table(["method", "gain", "perplexity, multiple"], effects)}
+## How experts are weighed
+
+Both scores and both ways of the router at the adaptive gain, both ways followed, on validation rows:
+
+{table(["score, way", *next(iter(figures["routing"].values()))], routed)}
 ## What it cannot do
 
 It has seen one small world of generated sentences and nothing else. It knows no facts beyond a few dozen capitals, cannot
