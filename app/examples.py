@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ BADGE = "Precomputed example \u2013 press Compare to run it yourself"
 
 @dataclass(frozen=True)
 class Example:
-    """title, prompt with markers, settings, and `result`: the record of its run with the figures as plotly's JSON."""
+    """title, a note on what to see, prompt with markers, settings, and `result`: the record of its run with its figures."""
 
     title: str
+    note: str
     prompt: str
     settings: actions.Settings
     result: dict[str, Any]
@@ -40,7 +42,8 @@ class Example:
         }
         badge = BADGE if self.result["model"] == model else f"Precomputed example of {self.result['model']}"
         text = actions.read(self.prompt, self.settings.literal).text
-        return finished(self.result, text, drawn, f'<span class="badge">{badge}</span>')
+        view = finished(self.result, text, drawn, f'<span class="badge">{badge}</span>')
+        return replace(view, remarks=f"{escape(self.note)} {view.remarks}".strip())
 
 
 def load(path: Path = PATH) -> list[Example]:
@@ -48,7 +51,9 @@ def load(path: Path = PATH) -> list[Example]:
     if not path.exists():
         return []
     return [
-        Example(entry["title"], entry["prompt"], settings(entry.get("settings", {})), entry["result"])
+        Example(
+            entry["title"], entry.get("note", ""), entry["prompt"], settings(entry.get("settings", {})), entry["result"]
+        )
         for entry in json.loads(path.read_text(encoding="utf-8"))
         if entry.get("result")
     ]
@@ -73,14 +78,7 @@ def compute(here: Studio, entries: list[dict[str, Any]]) -> list[dict[str, Any]]
         drawn = actions.draw(here, last, chosen)
         result = actions.record(here, last, chosen)
         result["figures"] = {name: _stored(figure) for name, figure in drawn.items()}
-        done.append(
-            {
-                "title": entry["title"],
-                "prompt": entry["prompt"],
-                "settings": entry.get("settings", {}),
-                "result": result,
-            }
-        )
+        done.append({**entry, "result": result})
     return done
 
 

@@ -185,6 +185,14 @@ def test_a_filtered_head_concerns_one_expert(qwen: Any, tokens: Tokens, score: s
     )
 
 
+def test_naming_a_head_does_not_bring_an_absent_expert_back(qwen: Any) -> None:
+    known = experts(qwen)
+    fewer = {**known, "b": without(known["b"], 0, 1, nan=True)}
+    steering = Steering(qwen, Router(fewer), 1.0, heads={0: [1], 2: [0, 1]})
+    assert steering.allowed[0].tolist() == [[False, True], [False, False], [False, True]]
+    assert steering.allowed[2].all()
+
+
 def test_min_shift_filters_each_expert_by_itself(qwen: Any, tokens: Tokens) -> None:
     known = experts(qwen)
     cut = 0.6
