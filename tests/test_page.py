@@ -37,7 +37,7 @@ def test_mark_the_third_line_with_the_mouse_and_compare(address: str, visit: Cal
     assert page.locator("#answers del").count()
     assert page.locator("#answers ins").count()
     page.wait_for_selector("#heads .heatmaplayer image, #heads .heatmaplayer .hm")
-    assert page.locator("#heads .shapelayer path").count() == 16
+    page.wait_for_function("document.querySelectorAll('#heads .shapelayer path').length === 16")
     assert "16 of 16 heads in 8 layers" in page.text_content("#details")
     page.get_by_role("tab", name="Router").click()
     page.wait_for_function("document.querySelectorAll('#router .heatmaplayer .hm').length === 2")

@@ -6,6 +6,7 @@ document is read as if it stood alone, as a prompt does later. Documents longer 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
@@ -65,10 +66,11 @@ class Stream:
 
     def state(self) -> dict[str, Any]:
         """Everything that is needed to go on from here."""
-        return {"index": self.index, "ready": self.ready, "filling": self.filling}
+        return copy.deepcopy({"index": self.index, "ready": self.ready, "filling": self.filling})
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a saved state."""
+        state = copy.deepcopy(state)
         self.index, self.ready, self.filling = state["index"], state["ready"], state["filling"]
 
     def next(self) -> Batch:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,6 +14,7 @@ from typing import Any
 
 from seka.miniature import ROOT, experts, load, path
 from seka.miniature.cases import TRAINING, Options
+from seka.miniature.corpus import draw as draw_document
 from seka.miniature.evaluate import (
     TEST,
     VALIDATION,
@@ -27,6 +29,7 @@ from seka.miniature.evaluate import (
     unsteered,
 )
 from seka.miniature.render import percent, render
+from seka.miniature.world import HELD, split_words
 from seka.projections import Projection
 from seka.routing import SCORES, WAYS, Router
 from seka.steering import Steering
@@ -98,6 +101,14 @@ def measure(n: int, report: Callable[[str], None] | None = None) -> dict[str, An
     }
 
 
+def leaked(count: int = 20_000) -> dict[str, Any]:
+    """Held-out words that training documents hold all the same: they stand in fixed wordings or in longer words."""
+    held = sorted({word for name in HELD for word in split_words(name, True)})
+    text = "\n".join(draw_document(0, "training", index)[1] for index in range(count)).lower()
+    found = [word for word in held if re.search(rf"\b{re.escape(word.lower())}\b", text)]
+    return {"held": len(held), "found": found, "documents": count}
+
+
 def sweep(model: Any, tokenizer: Any, n: int) -> dict[str, dict[str, Any]]:
     """{method: {gain: ...}}: conflicts followed both ways and the side effect, over a range of gains."""
     main = Projection.load(experts()[MAIN])
@@ -149,6 +160,7 @@ def run(args: argparse.Namespace, report: Callable[[str], None] | None = None) -
     if not args.render:
         place.write_text(json.dumps(measure(args.rows, report), indent=1) + "\n", encoding="utf-8")
     figures = json.loads(place.read_text(encoding="utf-8"))
+    figures["leaked"] = leaked()
     for name in ("training", "experts"):
         figures[name] = json.loads((path() / f"{name}_figures.json").read_text(encoding="utf-8"))
     (path() / "README.md").write_text(render(figures), encoding="utf-8")

@@ -16,7 +16,8 @@ from seka.miniature import ROOT, load, path
 from seka.miniature import sentences as s
 from seka.miniature.cases import biography, conflict, passage
 from seka.miniature.evaluate import VALIDATION, Row, both_ways, draw, first_tokens
-from seka.miniature.world import fill, held_out, relations, sentence, split_words, value
+from seka.miniature.ordinary import general
+from seka.miniature.world import relations, sentence
 from seka.projections import Projection
 from seka.steering import Steering
 from seka.triplets import Triplet
@@ -25,21 +26,6 @@ COUNT = 400
 GAINS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)
 PLATEAU = 0.02
 """A gain is on the plateau when it is at most this far below the best score."""
-REAL = (
-    "job",
-    "game",
-    "instrument",
-    "food",
-    "drink",
-    "home",
-    "birth",
-    "travel",
-    "language",
-    "subject",
-    "pet",
-    "item",
-    "vehicle",
-)
 
 
 def facts(random: Random) -> Triplet:
@@ -97,29 +83,6 @@ def triplets(kind: str, count: int = COUNT, seed: int = 0) -> list[Triplet]:
     return found
 
 
-def general(count: int = 200, seed: int = 0) -> list[Triplet]:
-    """Triplets in ordinary English without invented words, for any model: two people, one asked about."""
-    random = Random(f"{seed}/triplets/general")
-    found: list[Triplet] = []
-    usable = [r for r in relations() if r.name in REAL]
-    while len(found) < count:
-        first, second = random.sample(split_words("first", False), 2)
-        picked = random.sample(usable, 3)
-        told = []
-        for relation, who in zip(picked, (first, first, second), strict=True):
-            kind = random.choice([c for c in relation.classes if c not in ("place_name", "nonce_name", "modified")])
-            told.append(s.Fact(relation, who, value(random, kind), relation.noun.train[0]))
-        lines = [fill("{X} " + random.choice(f.relation.say.train), f.who, f.what) + "." for f in told]
-        order = random.sample(range(3), 3)
-        context = " ".join(lines[i] for i in order)
-        asked, other = random.sample(told, 2)
-        questions = [fill(f.relation.ask.train[0], f.who, "") for f in (asked, other)]
-        whole = sum(f" {asked.what.lower()}" in line.lower() for line in lines)
-        if whole == 1 and not any(held_out(f.what) for f in told):
-            found.append(Triplet(context, questions[0], asked.what, questions[1]))
-    return found
-
-
 def scores(model: Any, tokenizer: Any, projection: Projection, rows: Sequence[Sequence[Row]]) -> dict[float, float]:
     """Mean share of validation rows that follow the mark in both directions, by gain."""
     found = {}
@@ -150,6 +113,7 @@ def make(
         listed[kind] = f"{kind}.safetensors"
         measured[kind] = {
             "triplets": len(given),
+            "validation rows of each kind": n,
             "gain": gain,
             "scores": {str(g): round(v, 4) for g, v in by_gain.items()},
         }

@@ -113,7 +113,9 @@ class Run:
         for width in (self.recipe.short, self.recipe.shape.context):
             ids = torch.zeros(self.recipe.tokens // width, width, dtype=torch.long, device=self.recipe.device)
             with torch.autocast(self.recipe.device.split(":")[0], torch.bfloat16):
-                self.loss(ids, document_mask(ids, torch.bfloat16), ids).backward()
+                self.loss(
+                    ids, document_mask(ids, torch.bfloat16), ids.clone()
+                ).backward()  # one tensor twice is another graph
         self.network.zero_grad(set_to_none=True)
 
     @property

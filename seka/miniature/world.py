@@ -16,6 +16,24 @@ from random import Random
 
 FOLDER = Path(__file__).parent
 HELD_SHARE = 0.1
+HELD = (
+    *(
+        "first",
+        "last",
+        "job",
+        "game",
+        "instrument",
+        "food",
+        "drink",
+        "animal",
+        "city",
+        "country",
+        "language",
+        "subject",
+    ),
+    *("colour", "material", "object", "plant", "hobby", "vehicle", "place", "weather", "feeling", "thing"),
+)
+"""Classes of words.txt whose words are held out by hash."""
 VOWELS = "aeiou"
 
 
