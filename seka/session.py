@@ -138,6 +138,9 @@ class Session:
                 f"the model was called with {columns} columns inside a steering of {self._columns} tokens; wanted the whole "
                 "prompt, or its next columns together with a cache"
             )
+        for group in self.groups:
+            if past == 0 and group.router is not None and group.router.way == "online":
+                group.alpha.clear()  # another prompt begins: what the last one's query said is void
         self._call = (past, columns, rows // self._batch)
         self._windows = [
             self._window(group, past, columns, rows // self._batch, inputs.device) for group in self.groups

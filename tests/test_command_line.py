@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import TRIPLETS, build_model, build_tokenizer
 
 import seka
-from conftest import TRIPLETS, build_model, build_tokenizer
 from seka.__main__ import main
 
 
@@ -44,17 +44,30 @@ def test_generate_prints_plain_and_steered_as_the_library_gives_them(
     model, tokenizer = load(str(folder))
     prompt = seka.Prompt.marked(text)
     pair = seka.compare(model, tokenizer, prompt, seka.Steering(model, seka.Projection.load(bank)), max_new_tokens=6)
-    assert record["prompt"] == prompt.text and "**" not in record["prompt"]
-    assert record["spans"] == [[17, 31], [42, 48]] and record["weights"] == [1.0, -1.0]
+    assert record["prompt"] == prompt.text
+    assert "**" not in record["prompt"]
+    assert record["spans"] == [[17, 31], [42, 48]]
+    assert record["weights"] == [1.0, -1.0]
     assert (record["plain"], record["steered"]) == (pair.plain.text, pair.steered.text)
     assert record["strength"] == 2.0
 
 
 def test_literal_marks_nothing(folder: Path, bank: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["generate", "2**3", "--model", str(folder), "--projection", str(bank), "--max-new-tokens", "2", "--json"]
+    arguments = [
+        "generate",
+        "2**3",
+        "--model",
+        str(folder),
+        "--projection",
+        str(bank),
+        "--max-new-tokens",
+        "2",
+        "--json",
+    ]
     assert main([*arguments, "--literal"]) == 0
     record = json.loads(capsys.readouterr().out)
-    assert record["prompt"] == "2**3" and record["plain"] == record["steered"]
+    assert record["prompt"] == "2**3"
+    assert record["plain"] == record["steered"]
 
 
 def test_a_router_file_is_mixed_and_reported(folder: Path, bank: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -64,13 +77,15 @@ def test_a_router_file_is_mixed_and_reported(folder: Path, bank: Path, capsys: p
     arguments = ["generate", "**Ada** plays", "--model", str(folder), "--router", str(config), "--max-new-tokens", "3"]
     assert main([*arguments, "--json"]) == 0
     experts = json.loads(capsys.readouterr().out)["experts"]
-    assert set(experts) == {"facts", "other"} and sum(experts.values()) == pytest.approx(1)
+    assert set(experts) == {"facts", "other"}
+    assert sum(experts.values()) == pytest.approx(1)
 
 
 def test_inspect_lists_every_head(bank: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(bank)]) == 0
     out = capsys.readouterr().out
-    assert "Learnt from games." in out and "recommended gain 2.0" in out
+    assert "Learnt from games." in out
+    assert "recommended gain 2.0" in out
     assert main(["inspect", str(bank), "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     projection = seka.Projection.load(bank)
@@ -80,7 +95,9 @@ def test_inspect_lists_every_head(bank: Path, capsys: pytest.CaptureFixture[str]
 
 def test_convert_writes_a_projection_of_the_model(folder: Path, tmp_path: Path) -> None:
     vectors = torch.linalg.qr(torch.randn(3, 2, 16, 16, generator=torch.Generator().manual_seed(0))).Q
-    torch.save({"layers": [0, 1, 2], "U_matrices": vectors, "singular_values": torch.ones(3, 2, 16)}, tmp_path / "in.pt")
+    torch.save(
+        {"layers": [0, 1, 2], "U_matrices": vectors, "singular_values": torch.ones(3, 2, 16)}, tmp_path / "in.pt"
+    )
     out = tmp_path / "out.safetensors"
     assert main(["convert", str(tmp_path / "in.pt"), str(out), "--model", str(folder), "--energy", "0.5"]) == 0
     assert seka.Projection.load(out).part(1).positive.rank.tolist() == [8, 8]
@@ -91,7 +108,10 @@ def test_convert_writes_a_projection_of_the_model(folder: Path, tmp_path: Path) 
     [
         (["generate", "x", "--model", "no/such-model", "--projection", "{bank}"], "no/such-model"),
         (["generate", "**x**", "--model", "{folder}"], "--projection FILE or --router JSON"),
-        (["generate", "**x**", "--model", "{folder}", "--projection", "{bank}", "--layers", "7"], "not attention layers"),
+        (
+            ["generate", "**x**", "--model", "{folder}", "--projection", "{bank}", "--layers", "7"],
+            "not attention layers",
+        ),
         (["generate", "**x**", "--model", "{folder}", "--projection", "gone.safetensors"], "no projection at gone"),
         (["generate", "", "--model", "{folder}", "--projection", "{bank}"], "no tokens"),
         (["inspect", "{folder}/config.json"], "not a projection of seka"),
@@ -106,13 +126,15 @@ def test_a_users_error_is_one_line_and_status_2(
     capsys.readouterr()
     assert main([a.format(folder=folder, bank=bank) for a in arguments]) == 2
     error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1
+    assert message in error
+    assert error.count("\n") == 1
 
 
 def test_an_unknown_option_is_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["generate"])
-    assert stop.value.code == 2 and capsys.readouterr().err.count("\n") == 1
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

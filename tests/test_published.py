@@ -252,6 +252,9 @@ def test_a_bank_in_half_precision(bank: Path, qwen: Any) -> None:
 
 
 def test_vectors_that_are_not_orthonormal_are_refused(tmp_path: Path) -> None:
-    torch.save({"layers": [0], "U_matrices": torch.ones(1, 2, 16, 16), "singular_values": torch.ones(1, 2, 16)}, tmp_path / "u.pt")
+    torch.save(
+        {"layers": [0], "U_matrices": torch.ones(1, 2, 16, 16), "singular_values": torch.ones(1, 2, 16)},
+        tmp_path / "u.pt",
+    )
     with pytest.raises(ValueError, match="not orthonormal"):
         convert(tmp_path / "u.pt", build_model())

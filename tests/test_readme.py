@@ -9,8 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import seka
 from conftest import FAMILIES
+
+import seka
 from seka.sites import SUPPORTED
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -19,7 +20,8 @@ FRONT = dict(re.findall(r"^(\w+): (.+)$", README.split("---")[1], re.MULTILINE))
 
 
 def test_front_matter_starts_what_is_there() -> None:
-    assert FRONT["sdk"] == "gradio" and FRONT["python_version"] == '"3.12"'
+    assert FRONT["sdk"] == "gradio"
+    assert FRONT["python_version"] == '"3.12"'
     assert (ROOT / FRONT["app_file"]).is_file()
     assert len(FRONT["short_description"]) <= 60
     requirements = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
@@ -31,23 +33,30 @@ def test_front_matter_starts_what_is_there() -> None:
 def test_the_two_commands_are_make_targets() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in ("app", "test"):
-        assert f"```sh\nmake {target}\n```" in README and f"\n{target}: " in makefile
+        assert f"```sh\nmake {target}\n```" in README
+        assert f"\n{target}: " in makefile
 
 
 def test_library_code_runs(tmp_path: Path) -> None:
     code = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(code) == 1 and len(code[0].strip().splitlines()) <= 27
+    assert len(code) == 1
+    assert len(code[0].strip().splitlines()) <= 27
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code[0]], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code[0]], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     plain, steered = done.stdout.splitlines()[0].split(" | ")
-    assert plain.startswith(" golf") and steered.startswith(" chess")
-    assert (tmp_path / "mine.safetensors").is_file() and (tmp_path / "heads.html").is_file()
+    assert plain.startswith(" golf")
+    assert steered.startswith(" chess")
+    assert (tmp_path / "mine.safetensors").is_file()
+    assert (tmp_path / "heads.html").is_file()
 
 
 def test_the_proven_families_are_the_tested_ones() -> None:
     listed = re.findall(r"`(\w+)`", README.split("by `model_type`")[1].split(". Everything")[0])
-    assert tuple(listed) == SUPPORTED and set(FAMILIES) == set(SUPPORTED)
+    assert tuple(listed) == SUPPORTED
+    assert set(FAMILIES) == set(SUPPORTED)
 
 
 def test_names_on_our_side_of_the_table_exist() -> None:
@@ -57,7 +66,12 @@ def test_names_on_our_side_of_the_table_exist() -> None:
 
 
 def test_every_file_is_described() -> None:
-    files = {path.name for room in ("seka", "app") for path in (ROOT / room).glob("*.py")} - {"__init__.py", "__main__.py", "loading.py", "version.py"}
+    files = {path.name for room in ("seka", "app") for path in (ROOT / room).glob("*.py")} - {
+        "__init__.py",
+        "__main__.py",
+        "loading.py",
+        "version.py",
+    }
     missing = {name for name in files if f"`{name}`" not in README and f"`seka/{name}`" not in README}
     assert not missing
 

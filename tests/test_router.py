@@ -60,6 +60,15 @@ def test_one_expert_alone_is_its_leading_vectors(qwen: Any, tokens: Tokens) -> N
         torch.testing.assert_close(forward(qwen, tokens).logits, out, rtol=0, atol=close("qwen3"))
 
 
+def test_a_second_prompt_in_pieces_is_not_weighed_by_the_first(qwen: Any, tokens: Tokens) -> None:
+    steering = Steering(qwen, Router(experts(qwen), way="online"), 5.0)
+    with steering.on(tokens), torch.no_grad():
+        forward(qwen, tokens)
+        piece = {"attention_mask": tokens.attention[:, :50], "past_key_values": DynamicCache(config=qwen.config)}
+        with pytest.raises(ValueError, match="way='two_pass'"):
+            qwen(tokens.ids[:, :50], **piece)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_chunks(qwen: Any, tokens: Tokens, way: str) -> None:
     """In one pass the last query comes too late for a prompt in pieces: refused with the cure, which then works."""

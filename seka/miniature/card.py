@@ -8,9 +8,11 @@ import re
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from seka.miniature import ROOT, experts, load, path
 from seka.miniature.cases import TRAINING, Options
@@ -109,6 +111,21 @@ def leaked(count: int = 20_000) -> dict[str, Any]:
     return {"held": len(held), "found": found, "documents": count}
 
 
+def likeness() -> dict[str, float]:
+    """{"a, b": mean over heads of tr(P_a P_b) / sqrt(rank_a rank_b)}: 1 for two experts with the same subspaces."""
+    projections = {name: Projection.load(file) for name, file in experts().items()}
+    found = {}
+    for a, b in combinations(projections, 2):
+        one, two = projections[a], projections[b]
+        shares = []
+        for layer in one.layers:
+            p, q = one.positive(layer), two.positive(layer)
+            ranks = (one.part(layer).positive.rank * two.part(layer).positive.rank).sqrt()
+            shares.append((p * q).sum((1, 2)) / ranks)
+        found[f"{a}, {b}"] = round(float(torch.stack(shares).mean()), 3)
+    return found
+
+
 def sweep(model: Any, tokenizer: Any, n: int) -> dict[str, dict[str, Any]]:
     """{method: {gain: ...}}: conflicts followed both ways and the side effect, over a range of gains."""
     main = Projection.load(experts()[MAIN])
@@ -160,7 +177,7 @@ def run(args: argparse.Namespace, report: Callable[[str], None] | None = None) -
     if not args.render:
         place.write_text(json.dumps(measure(args.rows, report), indent=1) + "\n", encoding="utf-8")
     figures = json.loads(place.read_text(encoding="utf-8"))
-    figures["leaked"] = leaked()
+    figures |= {"leaked": leaked(), "likeness": likeness()}
     for name in ("training", "experts"):
         figures[name] = json.loads((path() / f"{name}_figures.json").read_text(encoding="utf-8"))
     (path() / "README.md").write_text(render(figures), encoding="utf-8")

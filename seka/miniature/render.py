@@ -86,6 +86,9 @@ def render(figures: Mapping[str, Any]) -> str:
     shares = ", ".join(f"{kind} {100 * share:.1f} %" for kind, share in figures["training"]["shares"].items())
     used = figures["gains"][figures["expert"]["conflict"]]
     effects = [[name, f"{used[name]:.3g}", f"{value:.3f}"] for name, value in figures["side effect"].items()]
+    context = figures["training"]["recipe"]["shape"]["context"]
+    overlaps = sorted(figures["likeness"].values())
+    alike = f"{overlaps[0]:.2f} to {overlaps[-1]:.2f}"
     gains = [next(iter(figures["sweep"].values()))]
     swept = [
         [name, *(f"{percent(cell)}, {cell['side effect']:.2f}" for cell in row.values())]
@@ -117,14 +120,18 @@ Learnt with `python -m seka miniature learn`, {chosen[0][2]} triplets each from 
 plateau of validation rows (conflicts and biographies followed both ways): at most two points below the best.
 
 {table(["expert", "recommended gain", "triplets"], chosen)}
+The experts are much alike: the overlap tr(P_a P_b) / sqrt(rank_a rank_b), mean over heads, is {alike}
+between any two of them. So the router has little to choose from, and as its experts' coefficients add up, it acts more strongly
+than one expert at the same gain.
+
 ## Results
 
 Greedy first token of the answer, per cent with Wilson 95 % intervals, {figures["n"]} test rows a task. A whole statement is
 marked. "plain is the first": how often the answer without steering is the first statement's (in passages "plain is the
 corpus's": how often it is right). "unlikely one marked": a statement that the plain answer does not follow is marked, and
 the answer follows it. "both ways": the answer follows the mark whichever of the two is marked. "ignored one loses": the
-plain answer's statement is marked `~~so~~`, and the answer changes. Random subspace: draws of the same rank, three of them
-counted together. Key scaling: k' = (1 + g) k.
+plain answer's statement is marked `~~so~~`, and the answer changes. Random subspace: three draws of the same rank,
+counted together on the same rows, so their interval is somewhat too narrow. Key scaling: k' = (1 + g) k.
 
 {results(figures)}
 ## Strength and side effect
@@ -142,11 +149,16 @@ Both scores and both ways of the router at the adaptive gain, both ways followed
 {table(["score, way", *next(iter(figures["routing"].values()))], routed)}
 ## What it cannot do
 
-It has seen one small world of generated sentences and nothing else. It knows no facts beyond a few dozen capitals, cannot
-count, reason or chat, and reads badly what is unlike its corpus: wordings it never saw cost more than words it never saw
-(tables above). Prompts longer than about 350 tokens are rare in its training, and its context ends at
-{figures["training"]["recipe"]["shape"]["context"]} tokens. What works here is evidence that the method is implemented well,
-not a measure of how well it works on large models. Key scaling, a control without any learning, is in every table: where
-it does as well as a learnt subspace, the learning is not what made the answer follow. Perplexity is measured on the
-model's own kind of text.
+- It has seen one small world of generated sentences and nothing else. It knows no facts beyond a few dozen capitals, and
+  cannot count, reason or chat. What is unlike its corpus it reads badly: unseen wordings cost more than unseen words (tables
+  above); there the limit is reading, and more strength does not help.
+- Instructions are its weakest side: two rules for what to report are followed far less often than two statements.
+- A mark on the wrong sentence of a passage misleads it ("another sentence marked"), the router most of all.
+- After an answer it often adds a sentence in which an unusual name may be misspelt, and the sentence may not fit.
+- Prompts longer than about 350 tokens are rare in its training; its context ends at {context} tokens.
+- Key scaling, a control without any learning, is in every table. Where it does as well as a learnt subspace, the learning is
+  not what made the answer follow. Compare methods at the same side effect, in the table of strengths: the differences that
+  remain there are a few points.
+- Perplexity is measured on the model's own kind of text, in a story that follows the marked sentence without a break.
+- What works here shows that the method is implemented well, not how well it works on large models.
 """
