@@ -114,8 +114,10 @@ def differences(plain: str, steered: str, prompt: str = "") -> tuple[str, str, s
             else:
                 out[side].append(escape("".join(words)))
     if plain == steered:
-        sentence = "Both answers are identical: the plain one may follow your marks already. "
+        sentence = (
+            "Both answers are identical: the plain one may follow your marks already. "
             "Mark something else, or raise Strength."
+        )
     elif max(changed) == 0:
         sentence = "The answers differ in blanks only."
     else:
