@@ -34,7 +34,11 @@ def main() -> int:
                 break
             except OSError:
                 time.sleep(1)
-        print("compared:", Client(url, verbose=False).predict(api_name="/compare", **ARGUMENTS))
+        answer = Client(url, verbose=False).predict(api_name="/compare", **ARGUMENTS)
+        plain, steered = answer["plain"]["text"].strip(), answer["steered"]["text"].strip()
+        print(f"plain: {plain}\nsteered: {steered}")
+        assert plain.startswith("golf"), "the plain answer is not the model's own"
+        assert steered.startswith("chess"), "the steered answer does not follow the mark"
     finally:
         server.terminate()
         server.wait(20)

@@ -29,6 +29,8 @@ from seka.tokens import align
 logger = logging.getLogger(__name__)
 #: Seconds between two updates of the columns.
 BEAT = 0.08
+#: Over the figures while a run has none of its own.
+BEFORE = "From the run before this one."
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def steering(studio: Studio, settings: Settings) -> Steering:
 
 def compare(studio: Studio, text: str, settings: Settings, stop: Callable[[], bool] = lambda: False) -> Iterator[View]:
     """The page's run: views while both answers stream, then one with differences, remarks and figures. Raises nothing."""
-    view = View(status="Reading the prompt …")
+    view = View(status="Reading the prompt …", heads_words=BEFORE, router_words=BEFORE)
     drawn, last = 0.0, None
     try:
         plain_text = read(text, settings.literal).text

@@ -85,7 +85,8 @@ def outputs(view: View) -> list[Any]:
     """A view as the values of Parts.results; figures only in the last one of a run."""
     columns = [view.plain, view.steered, view.status, view.remarks]
     if view.figures is None:
-        return [*columns, *[gr.skip()] * 5]
+        captions = [words or gr.skip() for words in (view.heads_words, view.router_words)]
+        return [*columns, *captions, *[gr.skip()] * 3]
     heads, router, tokens = (view.figures[name] for name in ("heads", "router", "tokens"))
     return [*columns, view.heads_words, view.router_words, heads, gr.Plot(router, visible=router is not None), tokens]
 

@@ -61,13 +61,14 @@ def _heads(done: dict[str, Any]) -> str:
     count, layers = sum(len(heads) for heads in done["heads"].values()), len(done["heads"])
     strength = done["settings"]["strength"]
     gain = f" at strength {strength:g}" if strength is not None else ""
-    return f"{count} of {done['all_heads']} heads in {words.plural(layers, 'layer')} were steered{gain}: the outlined ones."
+    where = words.plural(layers, "layer")
+    return f"Marks act on the outlined heads, {count} of {done['all_heads']} in {where}{gain}."
 
 
 def _router(done: dict[str, Any]) -> str:
     if done["totals"] is None:
         name = escape(done["settings"]["mode"])
-        return f"One expert, {name}, steered every head: nothing to mix. Choose Adaptive to see the router at work."
+        return f"One expert, {name}, acts on the outlined heads: nothing to mix. Choose Adaptive to see the router at work."
     shares = sorted(done["totals"].items(), key=lambda item: -item[1])
     return (
         "The router mixed " + ", ".join(f"{escape(name)} {share:.0%}" for name, share in shares) + " for this prompt."

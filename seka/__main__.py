@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser(argv: list[str]) -> argparse.ArgumentParser:
-    parser = _Parser(prog="seka", description="Prompt highlighting that a language model really follows.")
+    parser = _Parser(prog="python -m seka", description="Prompt highlighting that a language model really follows.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
 
     run = commands.add_parser("generate", help="plain and steered answer to a **marked** prompt")
@@ -107,7 +107,7 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
         module.add_arguments(inner)
         inner.set_defaults(run=functools.partial(module.run, report=print))
 
-    app = commands.add_parser("app", help="open the page on http://127.0.0.1:7860")
+    app = commands.add_parser("app", help="serve the page on http://127.0.0.1:7860")
     app.set_defaults(run=_app)
     return parser
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from seka.session import lock
 from seka.sites import decoder, sites, text_config
 from seka.tokens import Tokens
 
@@ -30,7 +31,7 @@ def attention_on_highlight(model: nn.Module, tokens: Tokens) -> dict[int, Tensor
             _last_row(query, key, mask, options) @ marked.to(query.device, torch.float32)[:, :, None]
         )
 
-    with torch.no_grad(), _observing(model, observe):
+    with lock(model), torch.no_grad(), _observing(model, observe):
         decoder(model)(input_ids=tokens.ids, attention_mask=tokens.attention, use_cache=False)
     return {layer: share.squeeze(-1) for layer, share in sorted(shares.items())}
 

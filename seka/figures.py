@@ -139,7 +139,7 @@ def compare(comparison: Comparison, words: tuple[Sequence[str], Sequence[str]] |
             hovertemplate="%{y}, token “%{text}”: probability %{z:.3f}<extra></extra>",
         )
     )
-    figure.update_xaxes(title_text="new token")
+    figure.update_xaxes(title_text="new token", tickmode="linear", tick0=1, dtick=max(1, length // 16))
     figure.update_yaxes(autorange="reversed")
     return _quiet(figure, 180, top=8)
 

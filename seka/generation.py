@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from transformers.generation.logits_process import (
 
 from seka.prompts import Prompt
 from seka.routing import Routing
-from seka.session import lock
+from seka.session import lock, steered
 from seka.sites import context_length
 from seka.steering import Steering, steer
 from seka.tokens import Tokens, encode, pad_id
@@ -65,19 +66,40 @@ def generate(model: Any, tokenizer: Any, prompt: Prompt, steering: Steering | No
     With several sequences per prompt the first is returned. ValueError for modes that cannot be steered honestly and for
     a prompt that does not fit the model's context. Nothing is truncated.
     """
+    config = copy.deepcopy(kwargs.get("generation_config"))
+
+    def setting(name: str) -> Any:
+        """As given to `generate`, by keyword or in a generation_config."""
+        return kwargs[name] if name in kwargs else getattr(config, name, None)
+
     for name, reason in _REFUSED.items():
-        if kwargs.get(name) is not None:
+        if setting(name) is not None and (name, setting(name)) != ("guidance_scale", 1):
             raise ValueError(f"{name} cannot be combined with seka: {reason}; leave it out")
-    if kwargs.get("cache_implementation") == "paged":
+    if setting("cache_implementation") == "paged":
         raise ValueError(
             "a paged cache mixes all requests in one row, so marked tokens cannot be placed; use another cache"
         )
-    if kwargs.get("prefill_chunk_size"):
-        kwargs["disable_compile"] = True  # a compiled chunk keeps or loses the hooks it was traced with
-    tokens = _ready(model, tokenizer, prompt, kwargs.get("max_new_tokens"))
-    options = {"pad_token_id": pad_id(tokenizer), **kwargs}
+    forced: dict[str, Any] = {}
+    if setting("prefill_chunk_size"):
+        forced["disable_compile"] = True  # a compiled chunk keeps or loses the hooks it was traced with
+    if setting("pad_token_id") is None:
+        forced["pad_token_id"] = pad_id(tokenizer)
+    new = setting("max_new_tokens")
+    tokens = _ready(model, tokenizer, prompt, new)
+    options = dict(kwargs)
+    if config is None:
+        options |= forced
+    else:
+        config.update(**forced)
+        options["generation_config"] = config
+    if setting("stop_strings"):
+        options["tokenizer"] = tokenizer
     with lock(model), torch.no_grad():
         routing = None
+        if steered(model):
+            raise RuntimeError(
+                "this model is being steered already, so no answer would be plain; leave the steering first"
+            )
         if steering is None:
             out = model.generate(tokens.ids, attention_mask=tokens.attention, **options)
         else:
@@ -86,11 +108,13 @@ def generate(model: Any, tokenizer: Any, prompt: Prompt, steering: Steering | No
             routing = session.routing
     sequences: Tensor = out if isinstance(out, Tensor) else out.sequences
     ids = [int(i) for i in sequences[0, tokens.ids.shape[1] :]]
-    ends = _ends(model, tokenizer, kwargs.get("eos_token_id"))
+    ends = _ends(model, tokenizer, setting("eos_token_id"))
     stop = next((n for n, i in enumerate(ids) if i in ends), None)
     kept = ids if stop is None else ids[: stop + 1]
-    text = tokenizer.decode(kept, skip_special_tokens=True)
-    return Result(prompt, text, tuple(kept), (), "length" if stop is None else "eos", routing)
+    other = any(setting(name) for name in ("stop_strings", "stopping_criteria", "max_time"))
+    cut = "stopped" if other and (new is None or len(ids) < new) else "length"
+    finish = cut if stop is None else "eos"
+    return Result(prompt, _text(tokenizer, kept, finish), tuple(kept), (), finish, routing)
 
 
 def compare(model: Any, tokenizer: Any, prompt: Prompt, steering: Steering, **kwargs: Any) -> Comparison:
@@ -122,6 +146,11 @@ def stream(
     """
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens is {max_new_tokens}; wanted at least 1")
+    if not 0 < top_p <= 1 or top_k < 0 or repetition_penalty <= 0:
+        raise ValueError(
+            f"top_p is {top_p}, top_k {top_k}, repetition_penalty {repetition_penalty}; wanted 0 < top_p <= 1, top_k >= 0 "
+            "(0: all), repetition_penalty > 0"
+        )
     if do_sample and temperature <= 0:
         raise ValueError(f"temperature is {temperature}; wanted more than 0, or do_sample=False for greedy decoding")
     one = _ready(model, tokenizer, prompt, max_new_tokens)
@@ -146,9 +175,9 @@ def _steps(
     routing, cache, ids = None, None, both.ids
 
     def now() -> Comparison:
-        plain, steered = (row.result(prompt, None) for row in rows)
-        steered = rows[1].result(prompt, routing.row(1) if routing is not None else None)
-        return Comparison(prompt, plain, steered, time.perf_counter() - start, length)
+        plain = rows[0].result(prompt, None)
+        other = rows[1].result(prompt, routing.row(1) if routing is not None else None)
+        return Comparison(prompt, plain, other, time.perf_counter() - start, length)
 
     for step in range(max_new_tokens):
         if stop():
@@ -225,10 +254,14 @@ class _Row:
         self.finish = "eos" if token in ends else "length" if last else None
 
     def result(self, prompt: Prompt, routing: Routing | None) -> Result:
-        text = self.tokenizer.decode(self.ids, skip_special_tokens=True)
-        if self.finish is None:
-            text = text.rstrip("\ufffd")  # a character whose bytes are not all there yet
+        text = _text(self.tokenizer, self.ids, self.finish)
         return Result(prompt, text, tuple(self.ids), tuple(self.probabilities), self.finish, routing)
+
+
+def _text(tokenizer: Any, ids: list[int], finish: str | None) -> str:
+    """What the ids say; while the answer grows, a last character is held back until its bytes are all there."""
+    text = str(tokenizer.decode(ids, skip_special_tokens=True))
+    return text if finish else text.rstrip("\ufffd")
 
 
 def _ready(model: nn.Module, tokenizer: Any, prompt: Prompt, new: int | None) -> Tokens:

@@ -6,6 +6,7 @@ SEKA, arXiv 2603.01281, section on offline learning: Omega+ = H^T H+ / n, Omega-
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from seka.attention import attention_on_highlight
 from seka.layers import choose
 from seka.projections import STORED, Factors, LayerProjection, Projection
 from seka.prompts import Prompt
+from seka.session import lock, steered
 from seka.sites import Site, context_length, decoder, fingerprint, sites, watching
 from seka.tokens import Tokens, align, chat, encode
 from seka.triplets import Triplet, digest
@@ -179,15 +181,23 @@ def _accumulate(model: nn.Module, tokens: Tokens, chosen: Sequence[Site], moment
     """Run the batch once; each site's keys are gathered, added up and let go inside the hook. Number of answer tokens."""
     index = tokens.highlight.flatten().nonzero().squeeze(-1)
 
+    thread = threading.get_ident()
+
     def hook(site: Site, sums: _Moments) -> Callable[..., None]:
         def gather(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+            if threading.get_ident() != thread:
+                return
             keys = site.keys(output).flatten(0, 1)[index.to(output.device)].double()
             sums.add(*keys.chunk(3))
 
         return gather
 
     hooks = {site.key: hook(site, sums) for site, sums in zip(chosen, moments, strict=True)}
-    with torch.no_grad(), watching(hooks):
+    with lock(model), torch.no_grad(), watching(hooks):
+        if steered(model):
+            raise RuntimeError(
+                "this model is being steered, so its keys are not its own; leave the steering, then learn"
+            )
         decoder(model)(input_ids=tokens.ids, attention_mask=tokens.attention, use_cache=False)
     return len(index) // 3
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from seka.sites import fingerprint
+from seka.sites import fingerprint, sites
 
 FORMAT = 1
 #: Vectors stored for every head even where the rank is lower, for a router to use.
@@ -142,22 +142,31 @@ class Projection:
         }
         return Projection(parts, {**self.header, "name": f"random ({self.name}, seed {seed})"})
 
-    def check(self, model: nn.Module) -> None:
-        """ProjectionMismatch, naming both sides, unless it was learnt on this very model (any dtype)."""
-        here = fingerprint(model)
-        for key, theirs in self.header["geometry"].items():
-            if here["geometry"][key] != theirs:
+    def check(self, model: nn.Module, here: Mapping[str, Any] | None = None) -> None:
+        """ProjectionMismatch, naming both sides, unless it was learnt on this very model (any dtype).
+
+        here: the model's fingerprint, where it is known already.
+        """
+        here = here or fingerprint(model)
+        ours, theirs = here["geometry"], self.header["geometry"]
+        for key in ours:
+            if ours[key] != theirs.get(key):
                 raise ProjectionMismatch(
-                    f"this projection was learnt on {self.header['model']!r} with {key} {theirs}; "
-                    f"the model {here['model']!r} has {here['geometry'][key]}. Learn one for it: python -m seka learn"
+                    f"this projection was learnt on {self.header['model']!r} with {key} {theirs.get(key)}; "
+                    f"the model {here['model']!r} has {ours[key]}. Learn one for it: python -m seka learn"
                 )
-        theirs = torch.tensor(self.header["key_weights"])
-        ours = torch.tensor(here["key_weights"])
-        if theirs.shape != ours.shape or not torch.allclose(theirs, ours, rtol=2**-7, atol=1e-6):
+        if other := _other_weights(here["weights"], self.header["weights"]):
             raise ProjectionMismatch(
                 f"this projection was learnt on {self.header['model']!r}; the model {here['model']!r} has the same shape "
-                "but other key weights. Learn one for it: python -m seka learn"
+                f"but other weights ({other}). Learn one for it: python -m seka learn"
             )
+        for site in sites(model):
+            held = self.parts[site.layer].positive.values.shape if site.layer in self.parts else None
+            if held not in (None, (site.heads, site.width)):
+                raise ProjectionMismatch(
+                    f"layer {site.layer} of this projection holds (H, D) = {tuple(held)}; the model has "
+                    f"({site.heads}, {site.width}): the file's tensors do not fit its own header"
+                )
 
     def save(self, path: str | Path) -> None:
         """Write safetensors: tensors by layer, and the header as JSON in the metadata."""
@@ -189,11 +198,20 @@ class Projection:
                         f"{path} has format {header['format']}, this seka reads {FORMAT}; update seka or learn anew"
                     )
                 parts = {int(layer): _part(file, f"layers.{layer}") for layer in header["layers"]}
-            for key in ("model", "geometry", "key_weights"):
-                header[key]
-        except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
+            if not all(isinstance(header[key], dict) for key in ("geometry", "weights")) or not header["model"].strip:
+                raise TypeError("model, geometry and weights are not what they should be")
+        except (SafetensorError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} is not a projection of seka ({type(error).__name__}: {error})") from None
         return cls(parts, header)
+
+
+def _other_weights(ours: Mapping[str, list[float]], theirs: Mapping[str, list[float]]) -> str:
+    """The first weight that is not the same but for rounding to bfloat16; empty when there is none."""
+    for name in {**ours, **theirs}:
+        a, b = torch.tensor(ours.get(name, [])), torch.tensor(theirs.get(name, []))
+        if a.shape != b.shape or not torch.allclose(a, b, rtol=2**-8, atol=1e-6):
+            return name
+    return ""
 
 
 def _part(file: Any, at: str) -> LayerProjection:

@@ -68,8 +68,10 @@ class Prompt:
             raise TypeError(f"a prompt's text is a str, given {type(text).__name__}")
         if markers is None:
             return cls(text)
-        if not markers:
-            raise ValueError("no markers given; wanted at least one, or markers=None to take everything literally")
+        if not markers or not all(markers):
+            raise ValueError(
+                f"markers are {dict(markers)}; wanted one at least, none empty, or None to take all literally"
+            )
         return _read(text, markers)
 
     @classmethod
@@ -77,7 +79,7 @@ class Prompt:
         """Mark each phrase where it stands in `text`. ValueError when one is absent or stands there more than once."""
         spans = []
         for phrase in phrases:
-            count = text.count(phrase) if phrase else 0
+            count = len(re.findall(f"(?={re.escape(phrase)})", text)) if phrase else 0
             if count != 1:
                 raise ValueError(
                     f"{phrase!r} stands {count} times in the text; wanted exactly once. "
@@ -112,7 +114,9 @@ class Prompt:
 
 def _pieces(text: str, markers: tuple[str, ...]) -> list[tuple[str, bool]]:
     """Cut text into (piece, is a live marker), backslashes before markers resolved."""
-    pattern = re.compile(r"(\\*)(" + "|".join(re.escape(marker) for marker in markers) + ")")
+    pattern = re.compile(
+        r"(\\*)(" + "|".join(re.escape(marker) for marker in sorted(markers, key=len, reverse=True)) + ")"
+    )
     pieces: list[tuple[str, bool]] = []
     position = 0
     for match in pattern.finditer(text):
@@ -134,7 +138,7 @@ def _read(text: str, markers: Mapping[str, float]) -> Prompt:
         start = opened.pop(piece, None)
         if start is None:
             opened[piece] = index
-        elif _blank_between(pieces, start, index, pairs):
+        elif _blank_between(pieces, start, index):
             continue  # an empty pair: both markers stay
         else:
             pairs.append((start, index))
@@ -157,7 +161,7 @@ def _read(text: str, markers: Mapping[str, float]) -> Prompt:
     )
 
 
-def _blank_between(pieces: list[tuple[str, bool]], start: int, end: int, pairs: list[tuple[int, int]]) -> bool:
+def _blank_between(pieces: list[tuple[str, bool]], start: int, end: int) -> bool:
     """Nothing but blanks and other live markers between. Markers of another kind do not count as content, whether
     or not they find a partner later, so that the answer never depends on what follows."""
     return not any(piece.strip() for piece, live in pieces[start + 1 : end] if not live)

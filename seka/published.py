@@ -32,12 +32,16 @@ def convert(
     Shifts are unknown (NaN), so that min_shift > 0 is refused; a bank of projections has no singular values, so that a
     router refuses it; a head of NaN or zeros is absent. ValueError when the bank does not fit the model.
     """
+    if not 0 < energy <= 1:
+        raise ValueError(f"energy is {energy}; wanted a share above 0 and at most 1")
     bank, ids = _read(Path(path), layers)
     other = None
     if negative is not None:
         other, other_ids = _read(Path(negative), layers)
-        if other_ids is not None and ids is not None and other_ids != ids:
-            raise ValueError(f"{path} holds layers {ids}, {negative} holds {other_ids}; wanted the same layers")
+        if other_ids != ids or len(next(iter(other.values()))) != len(next(iter(bank.values()))):
+            raise ValueError(
+                f"{path} holds layers {ids}, {negative} holds {other_ids}; wanted the same ones, in both or in neither"
+            )
     by_layer = {site.layer: site for site in sites(model)}
     first = bank.get("U_matrices", bank.get("proj"))
     if first is None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from seka.projections import Projection
-from seka.sites import Site
+from seka.sites import Site, fingerprint
 
 SCORES = ("energy", "signed")
 WAYS = ("online", "two_pass")
@@ -96,15 +96,19 @@ class Router:
 
     @property
     def recommended_gain(self) -> float | None:
-        """The mean of the experts' recommended gains, or None where one has none."""
+        """The mean of the experts' recommended gains, or None where one has none.
+
+        Coefficients add up: where experts share directions, a mixture edits more strongly than one of them at this gain.
+        """
         gains = [expert.recommended_gain for expert in self.experts.values()]
         known = [gain for gain in gains if gain is not None]
         return sum(known) / len(known) if len(known) == len(gains) else None
 
     def check(self, model: nn.Module) -> None:
         """ProjectionMismatch unless every expert was learnt on this model."""
+        here = fingerprint(model)
         for expert in self.experts.values():
-            expert.check(model)
+            expert.check(model, here)
 
     def vectors(self, layer: int) -> Tensor:
         """(E, H, D, K) leading vectors of every expert."""
@@ -114,10 +118,6 @@ class Router:
         """(E, H, K) their singular values; 0 for an absent head."""
         rows = [expert.part(layer).positive.values[:, : self.top].nan_to_num(0.0) for expert in self.experts.values()]
         return torch.stack(rows)
-
-    def allowed(self, layer: int, min_shift: float) -> Tensor:
-        """(E, H) bool: which expert takes part in which head."""
-        return torch.stack([threshold(expert, layer, min_shift, name) for name, expert in self.experts.items()])
 
 
 def threshold(projection: Projection, layer: int, min_shift: float, name: str = "") -> Tensor:

@@ -33,11 +33,16 @@ def lock(model: nn.Module) -> threading.RLock:
         return _locks.setdefault(model, threading.RLock())
 
 
+def steered(model: nn.Module) -> bool:
+    """Whether some thread steers this model now; ask while holding its lock."""
+    return _steered.get(model, False)
+
+
 @contextmanager
 def exclusive(model: nn.Module) -> Iterator[None]:
     """Hold the model for one steering. RuntimeError when this thread steers it already."""
     with lock(model):
-        if _steered.get(model):
+        if steered(model):
             raise RuntimeError(
                 "this model is being steered already; give all rows to one seka.steer(model, tokens, [...])"
             )
@@ -145,15 +150,30 @@ class Session:
         self._windows = [
             self._window(group, past, columns, rows // self._batch, inputs.device) for group in self.groups
         ]
+        if kwargs.get("inputs_embeds") is None and any(window is not None for window in self._windows):
+            self._check_prompt(inputs, past)
+
+    def _check_prompt(self, ids: Tensor, past: int) -> None:
+        """A call that computes marked columns must compute this steering's tokens."""
+        columns = min(ids.shape[1], self._columns - past)
+        wanted = self.tokens.ids[:, past : past + columns].to(ids.device)
+        wanted = wanted.repeat_interleave(ids.shape[0] // self._batch, 0)
+        if not torch.equal(ids[:, :columns], wanted):
+            raise ValueError(
+                "the model was called with other tokens inside a steering; wanted the prompt it was entered with. Leave it "
+                "first, or enter seka.steer with all rows"
+            )
 
     def _past(self, cache: Any, columns: int) -> int:
-        """Columns that are in the cache. A static cache keeps the number on the device: it is read once, then counted."""
+        """Columns that are in the cache. A static cache keeps the number on the device: it is read when several columns
+        come at once, and counted while they come one by one, so that decoding never waits for the device."""
         if cache is None:
             return 0
         length = cache.get_seq_length()
         if not isinstance(length, Tensor):
             return int(length)
-        seen = self._lengths[id(cache)][1] if id(cache) in self._lengths else int(length)
+        counted = columns == 1 and id(cache) in self._lengths
+        seen = self._lengths[id(cache)][1] if counted else int(length)
         self._lengths[id(cache)] = (cache, seen + columns)
         return seen
 

@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -178,9 +179,9 @@ def _axes(shape: torch.Size, columns: int, heads: int, width: int) -> str:
 
 
 def fingerprint(model: nn.Module) -> dict[str, Any]:
-    """What tells this model from another one of the same shape: geometry, and a few key weights of first and last site.
+    """What tells this model from another one of the same shape: geometry, and a few entries of every weight.
 
-    The weights are compared with a tolerance, so that a model loaded in bfloat16 still is the model it was in float32.
+    They are compared with a tolerance, so that a model loaded in bfloat16 still is the model it was in float32.
     """
     found = sites(model)
     config = text_config(model)
@@ -193,15 +194,30 @@ def fingerprint(model: nn.Module) -> dict[str, Any]:
         "widths": [site.width for site in found],
     }
     return {
-        "model": str(getattr(model.config, "_name_or_path", "")),
+        "model": _name(model),
         "revision": getattr(model.config, "_commit_hash", None),
         "geometry": geometry,
         "config_digest": hashlib.sha256(json.dumps(geometry, sort_keys=True).encode()).hexdigest()[:16],
-        "key_weights": [_sample(site.attention.k_proj.weight) for site in (found[0], found[-1])],  # type: ignore[union-attr]
+        "weights": _weights(model),
     }
 
 
-def _sample(weight: Any, count: int = 16) -> list[float]:
+def _name(model: Any) -> str:
+    """The model's id, or the last part of a local folder: a file that travels names no machine's folders."""
+    name = str(getattr(model.config, "_name_or_path", ""))
+    return Path(name).name if Path(name).is_dir() else name
+
+
+def _weights(model: Any) -> dict[str, list[float]]:
+    """A few entries of the embedding and of every weight in every layer, by name."""
+    named = {"embedding": model.get_input_embeddings().weight}
+    for layer, block in enumerate(decoder(model).layers):  # type: ignore[arg-type]
+        named |= {f"{layer}.{name}": weight for name, weight in block.named_parameters()}
+    return {name: _sample(weight) for name, weight in named.items()}
+
+
+def _sample(weight: Tensor, count: int = 4) -> list[float]:
     flat = weight.detach().flatten()
-    index = torch.linspace(0, flat.numel() - 1, count).long().to(flat.device)
-    return [float(f"{value:.6g}") for value in flat[index].float().cpu().tolist()]
+    # Whole numbers throughout: in float32 the last place of a large matrix rounds to one beyond its end.
+    index = torch.arange(1, count + 1) * (flat.numel() - 1) // count
+    return [float(f"{value:.6g}") for value in flat[index.to(flat.device)].float().cpu().tolist()]

@@ -1,7 +1,8 @@
 """Edit the keys of highlighted tokens while a prompt is computed. Knows where and how much; what to add is learnt elsewhere.
 
 k' = k + c+ P+ k + c- P- k with c = max(w g, -1): w the token's weight, g the gain (SEKA, arXiv 2603.01281; the floor is
-ours: complete removal, never a flipped sign). A paper's pair of gains with a negative bank, (a, b), is ours (a/2, b/2).
+ours: each channel removes its part of a key at most, and never turns it round). A paper's pair of gains with a negative
+bank, (a, b), is ours (a/2, b/2).
 With a router P+ is a sum over experts m of alpha_m U_m U_m^T, and c_m = max(w g alpha_m, -|alpha_m| / sum |alpha|), which
 add up to no less than -1 whatever directions the experts share.
 """
@@ -17,12 +18,10 @@ from torch import Tensor, nn
 
 from seka.layers import choose
 from seka.projections import Projection
-from seka.routing import Router, Routing, threshold
-from seka.session import Group, Session, exclusive, lock
+from seka.routing import Router, threshold
+from seka.session import Group, Session, exclusive
 from seka.sites import sites
 from seka.tokens import Tokens
-
-__all__ = ["Session", "Steering", "lock", "steer"]
 
 
 class Steering:
@@ -189,6 +188,3 @@ def _gains(source: Projection | Router, positive: float | None, negative: float)
         if any(part.negative is None for part in source.parts.values()):
             raise ValueError(f"negative={negative}: this projection has no negative channel; use negative=0")
     return float(positive), float(negative)
-
-
-__all__ += ["Routing"]

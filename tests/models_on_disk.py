@@ -14,8 +14,9 @@ EVIL = "<img src=x onerror=window.hacked=1>"
 
 
 def tiny(folder: Path) -> dict[str, str]:
-    """A random model that never ends by itself, with two experts strong enough to change its answers; the environment for it."""
-    model, tokenizer = build_model("qwen3", torch.float32, layers=8), build_tokenizer()
+    """A random model that never ends by itself, with two experts strong enough to change its answers, and deep enough
+    to be caught while it writes; the environment for it."""
+    model, tokenizer = build_model("qwen3", torch.float32, layers=32), build_tokenizer()
     return _saved(folder, model, tokenizer, gain=4.0)
 
 

@@ -102,7 +102,7 @@ def test_strength_zero_is_identical_and_says_so(studio: Studio) -> None:
 
 def test_head_counts_are_those_of_the_steering(studio: Studio) -> None:
     settings = Settings(mode="facts", layers="last1", max_new_tokens=2)
-    assert "2 of 6 heads in 1 layer were steered" in last(actions.compare(studio, TEXT, settings)).heads_words
+    assert "the outlined heads, 2 of 6 in 1 layer" in last(actions.compare(studio, TEXT, settings)).heads_words
 
 
 def test_stop_keeps_the_text_and_ends_the_model_s_work(studio: Studio) -> None:

@@ -175,7 +175,7 @@ def test_unknown_shifts_may_be_overridden(qwen: Any, tokens: Tokens) -> None:
 
 def test_a_projection_of_another_model_is_refused(qwen: Any) -> None:
     projection = invent(qwen)
-    with pytest.raises(ProjectionMismatch, match="same shape but other key weights"):
+    with pytest.raises(ProjectionMismatch, match="same shape but other weights"):
         Steering(steerable("qwen3", seed=5), projection, 1.0)
     with pytest.raises(ProjectionMismatch, match=r"learnt on .* with model_type qwen3; the model .* has llama"):
         Steering(steerable("llama"), projection, 1.0)

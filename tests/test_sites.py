@@ -13,7 +13,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from seka import UnsupportedModel
-from seka.sites import SUPPORTED, context_length, decoder, fingerprint, sites, watching
+from seka.sites import SUPPORTED, _sample, context_length, decoder, fingerprint, sites, watching
 
 LAYOUT = {"qwen3": "thd", "gemma3_text": "htd"}
 
@@ -167,8 +167,14 @@ def test_fingerprints_tell_models_apart_whatever_their_type(model: Any, family: 
     twin, other = build_model(family, dtype=torch.float32), build_model(family, seed=1)
     assert fingerprint(twin)["geometry"] == here["geometry"] == fingerprint(other)["geometry"]
     assert fingerprint(twin)["config_digest"] == here["config_digest"]
-    samples = [torch.tensor(fingerprint(m)["key_weights"]) for m in (model, twin, other)]
-    assert samples[0].std() > 0.01
-    assert (samples[0] - samples[2]).abs().max() > 0.1
+    names = [name for name, _ in model.model.layers[0].named_parameters()]
+    assert set(here["weights"]) == {"embedding", *(f"{layer}.{name}" for layer in range(3) for name in names)}
+    samples = [torch.tensor(list(fingerprint(m)["weights"].values())) for m in (model, other)]
+    assert (samples[0] - samples[1]).abs().max() > 0.1
     assert here["geometry"]["heads"] == [2, 2, 2]
     assert here["geometry"]["model_type"] == family
+
+
+def test_samples_stay_inside_a_weight_too_large_for_float32_places() -> None:
+    assert len(_sample(torch.empty(5120 * 5120, dtype=torch.bfloat16))) == 4
+    assert _sample(torch.arange(3.0)) == [0.0, 1.0, 1.0, 2.0]

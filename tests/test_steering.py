@@ -79,8 +79,9 @@ def test_the_model_is_as_it_was(family: str, tokens: Tokens, how: str) -> None:
         with pytest.raises(ZeroDivisionError), steering.on(tokens):
             broken(forward(model, tokens))
     else:
-        with pytest.raises(IndexError), steering.on(tokens):
-            forward(model, Tokens(tokens.ids + 10_000, tokens.attention, tokens.highlight))
+        unknown = Tokens(tokens.ids + 10_000, tokens.attention, tokens.highlight)
+        with pytest.raises(IndexError), steering.on(unknown):
+            forward(model, unknown)
     assert footprint(model) == before
     assert torch.equal(logits(model, tokens), plain)
     with steering.on(tokens):  # and it is free to be steered again

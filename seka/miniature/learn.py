@@ -106,7 +106,8 @@ def make(
     listed, measured = {}, {}
     for kind, (_, description) in KINDS.items():
         given = triplets(kind)
-        projection = learn(model, tokenizer, given, name=kind, description=description)
+        about = f"Learnt from {len(given)} questions about {description}."
+        projection = learn(model, tokenizer, given, name=kind, description=about)
         by_gain = scores(model, tokenizer, projection, rows)
         gain = choose_gain(by_gain)
         projection.with_header(recommended_gain=gain, model="seka-miniature").save(folder / f"{kind}.safetensors")
