@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from seka.session import lock
+from seka.locks import lock
 from seka.sites import decoder, sites, text_config
 from seka.tokens import Tokens
 

@@ -18,9 +18,9 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
+from seka.locks import lock, steered
 from seka.prompts import Prompt
 from seka.routing import Routing
-from seka.session import lock, steered
 from seka.sites import context_length
 from seka.steering import Steering, steer
 from seka.tokens import Tokens, encode, pad_id

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from seka.attention import attention_on_highlight
 from seka.layers import choose
+from seka.locks import lock, steered
 from seka.projections import STORED, Factors, LayerProjection, Projection
 from seka.prompts import Prompt
-from seka.session import lock, steered
 from seka.sites import Site, context_length, decoder, fingerprint, sites, watching
 from seka.tokens import Tokens, align, chat, encode
 from seka.triplets import Triplet, digest

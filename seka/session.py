@@ -1,4 +1,4 @@
-"""One steered stretch of model calls: hooks, the window of columns each call computes, and the model's lock.
+"""One steered stretch of model calls: hooks, and the window of columns each call computes.
 
 Knows which tokens are marked and when their columns pass; what is added to a key is a `Steering`'s to say.
 """
@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -21,36 +20,6 @@ from seka.tokens import Tokens
 
 if TYPE_CHECKING:
     from seka.steering import Steering
-
-_locks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
-_locks_guard = threading.Lock()
-_steered: WeakKeyDictionary[nn.Module, bool] = WeakKeyDictionary()
-
-
-def lock(model: nn.Module) -> threading.RLock:
-    """The lock of a model: whoever calls the model while others may steer it holds this for the length of the call."""
-    with _locks_guard:
-        return _locks.setdefault(model, threading.RLock())
-
-
-def steered(model: nn.Module) -> bool:
-    """Whether some thread steers this model now; ask while holding its lock."""
-    return _steered.get(model, False)
-
-
-@contextmanager
-def exclusive(model: nn.Module) -> Iterator[None]:
-    """Hold the model for one steering. RuntimeError when this thread steers it already."""
-    with lock(model):
-        if steered(model):
-            raise RuntimeError(
-                "this model is being steered already; give all rows to one seka.steer(model, tokens, [...])"
-            )
-        _steered[model] = True
-        try:
-            yield
-        finally:
-            _steered[model] = False
 
 
 @dataclass(eq=False)

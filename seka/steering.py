@@ -17,9 +17,10 @@ import torch
 from torch import Tensor, nn
 
 from seka.layers import choose
+from seka.locks import exclusive
 from seka.projections import Projection
 from seka.routing import Router, threshold
-from seka.session import Group, Session, exclusive
+from seka.session import Group, Session
 from seka.sites import sites
 from seka.tokens import Tokens
 
