@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -152,6 +153,8 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(tmp_path, monkeypatch)
     assert parts.step == whole.step == 4
     for (name, a), b in zip(whole.network.state_dict().items(), parts.network.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
+    with pytest.raises(ValueError, match="another tokens, muon"):
+        Run(replace(recipe, tokens=1024, muon=0.5), tmp_path / "parts")
 
 
 def stopped_at(recipe: Recipe, folder: Path, step: int) -> Run:

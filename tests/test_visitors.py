@@ -67,8 +67,8 @@ def test_a_stream_that_is_left_leaves_nothing(qwen: Any, tokenizer: Any) -> None
     next(steps)
     assert footprint(qwen) == before  # no hook and no lock between steps
     with ThreadPoolExecutor(1) as pool:
-        assert pool.submit(seka.session.lock(qwen).acquire, True, 5).result()
-        pool.submit(seka.session.lock(qwen).release).result()
+        assert pool.submit(seka.locks.lock(qwen).acquire, True, 5).result()
+        pool.submit(seka.locks.lock(qwen).release).result()
     steps.close()
     assert footprint(qwen) == before
 

@@ -1,7 +1,8 @@
 """Training from scratch: the loop, its schedule, its log and its checkpoints. It prints nothing; a callback reports.
 
 The learning rates follow the share of the budget that is used up, and the budget is minutes or steps. Everything that
-the next step depends on is in the checkpoint, so a run that was stopped goes on as if nothing had happened.
+the next step depends on is in the checkpoint, so a run with a budget in steps that was stopped goes on as if nothing had
+happened; what minutes come to depends on the machine.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 PROBED = ("conflict", "several", "biography", "passage", "override", "records", "opening", "pronouns", "choice")
+FREE = ("minutes", "steps", "device", "compiled")
+"""What of a recipe may change when a run goes on."""
 Report = Callable[[dict[str, Any]], None]
 
 
@@ -86,8 +89,11 @@ class Run:
 
     def _restore(self, path: Path) -> None:
         saved = torch.load(path, map_location=self.recipe.device, weights_only=True)
-        if saved["recipe"]["shape"] != asdict(self.recipe.shape) or saved["recipe"]["seed"] != self.recipe.seed:
-            raise ValueError(f"{path} belongs to a run with another shape or seed; choose another folder or delete it")
+        here, there = ({k: v for k, v in r.items() if k not in FREE} for r in (asdict(self.recipe), saved["recipe"]))
+        if other := [k for k in here if here[k] != there.get(k)]:
+            raise ValueError(
+                f"{path} belongs to a run with another {', '.join(other)}; choose another folder or delete it"
+            )
         self.network.load_state_dict(saved["network"])
         for optimiser, state in zip(self.optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(state)
@@ -226,6 +232,7 @@ def shares(run: Run, count: int = 4000) -> dict[str, float]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `python -m seka miniature train`."""
     parser.add_argument("--minutes", type=float, default=60.0, help="budget of training time (default 60)")
+    parser.add_argument("--steps", type=int, default=0, help="budget in steps instead; repeatable on one thread count")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/miniature"), help="folder of log and checkpoint")
@@ -239,5 +246,5 @@ def run(args: argparse.Namespace, report: Callable[[str], None] | None = None) -
         if report:
             report(", ".join(f"{name} {value}" for name, value in line.items()))
 
-    done = train(Recipe(minutes=args.minutes, seed=args.seed, device=args.device), args.out, tell)
+    done = train(Recipe(minutes=args.minutes, steps=args.steps, seed=args.seed, device=args.device), args.out, tell)
     ship(done, path() if args.ship else args.out / "model")
