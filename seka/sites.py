@@ -1,49 +1,37 @@
-"""Where keys and queries live in each model family. All architecture knowledge and all refusals are here; no steering.
+"""Where keys and queries live in a model, seen in one forward of it; no steering.
 
 A site is the place in one attention layer where the key of every head is final but for the rotary embedding: the output
-of the key norm where there is one, of the key projection otherwise.
+of the key norm where there is one, of the key projection otherwise, which may be one with the query's and the value's.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import torch
 from torch import Tensor, nn
 
-#: Families proven by the tests; `model_type` of the text configuration.
-SUPPORTED = ("qwen3", "qwen2", "llama", "mistral", "gemma2", "gemma3_text", "olmo2")
-
-_LATENT = "it keeps a latent instead of keys (multi-head latent attention), so there is no key to edit before attention"
-_FUSED = "its query, key and value come from one fused projection, which has no place of its own for keys"
-_LATE_NORM = "it normalises keys after the rotary embedding, so the length of an edited key is lost"
-_WRAPPER = "it is a wrapper around a text model; load the text model alone (for Gemma 3: Gemma3ForCausalLM)"
-_REASONS = {
-    **dict.fromkeys(("deepseek_v2", "deepseek_v3", "deepseek_v32", "kimi", "mistral4", "glm4_moe_lite"), _LATENT),
-    **dict.fromkeys(("gpt2", "gpt_neox", "bloom", "falcon", "phi3", "dbrx", "mpt", "gpt_bigcode"), _FUSED),
-    **dict.fromkeys(("llama4", "llama4_text", "hunyuan_v1_dense", "hunyuan_v1_moe"), _LATE_NORM),
-    **dict.fromkeys(("gemma3", "llava", "mllama", "qwen2_5_vl", "qwen3_vl"), _WRAPPER),
-}
-
-
-class UnsupportedModel(ValueError):
-    """This model cannot be steered; the message says why."""
+from seka import devices, families
+from seka.devices import Share
+from seka.eager import uncompiled
+from seka.families import SUPPORTED as SUPPORTED
+from seka.families import Parts
+from seka.families import UnsupportedModel as UnsupportedModel
+from seka.layout import Layout
+from seka.locks import lock
+from seka.probe import look
 
 
 @dataclass(frozen=True)
 class Site:
     """One attention layer.
 
-    layer: index in the decoder. attention: the attention module. key, query: the modules whose outputs are the keys
-    and queries before the rotary embedding. heads H, query_heads Q, width D. key_axes, query_axes: how these outputs
-    are laid out, "flat" (B, T, H*D), "thd" (B, T, H, D) or "htd" (B, H, T, D).
+    layer: index in the decoder. attention: the attention module. key, query: the modules whose outputs hold the keys and
+    queries before the rotary embedding, as the layouts say; one and the same where the projection is fused.
+    heads H, query_heads Q, width D.
+    share: how processes divide the heads under tensor parallelism, or None where this one computes all; then the
+    outputs hold `held` of the H heads, and as large a part of the Q.
     """
 
     layer: int
@@ -53,38 +41,55 @@ class Site:
     heads: int
     query_heads: int
     width: int
-    key_axes: str
-    query_axes: str
+    key_layout: Layout
+    query_layout: Layout
+    share: Share | None = None
+
+    @property
+    def held(self) -> slice:
+        """Which of the H heads this process computes."""
+        return slice(0, self.heads) if self.share is None else self.share.of(self.heads)
+
+    def whole(self, part: Tensor, dim: int) -> Tensor:
+        """The heads that this process computed, along `dim`, joined with those of the other processes."""
+        return part if self.share is None else self.share.gather(part, dim)
 
     def keys(self, output: Tensor) -> Tensor:
         """Output of `key` as (B, T, H, D)."""
-        return _unpack(output, self.key_axes, self.heads, self.width)
+        return self.key_layout.read(output)
 
     def queries(self, output: Tensor) -> Tensor:
         """Output of `query` as (B, T, Q, D)."""
-        return _unpack(output, self.query_axes, self.query_heads, self.width)
+        return self.query_layout.read(output)
 
-    def pack(self, keys: Tensor) -> Tensor:
-        """(B, T, H, D) back to the layout of `key`'s output."""
-        if self.key_axes == "flat":
-            return keys.flatten(2)
-        return keys.transpose(1, 2) if self.key_axes == "htd" else keys
-
-
-def _unpack(output: Tensor, axes: str, heads: int, width: int) -> Tensor:
-    if axes == "flat":
-        return output.reshape(*output.shape[:2], heads, width)
-    return output.transpose(1, 2) if axes == "htd" else output
+    def write(self, output: Tensor, keys: Tensor) -> Tensor:
+        """A new output of `key` with these keys (B, T, H, D) in it, and all else as it was."""
+        return self.key_layout.write(output, keys)
 
 
 _known: WeakKeyDictionary[nn.Module, tuple[Site, ...]] = WeakKeyDictionary()
 
 
 def sites(model: nn.Module) -> tuple[Site, ...]:
-    """The sites of a model, in layer order; found once per model. UnsupportedModel names the model type and the reason."""
-    if model not in _known:
-        _known[model] = _find(model)
+    """The sites of a model, in layer order; found once, and again when their modules have been replaced.
+
+    UnsupportedModel names the model type and the reason.
+    """
+    model = uncompiled(model)
+    if not _in_place(model):
+        with lock(model):  # finding them calls the model, which another thread may steer
+            if not _in_place(model):
+                _known[model] = _find(model)
     return _known[model]
+
+
+def _in_place(model: nn.Module) -> bool:
+    """Whether the sites are known, and their modules still those of the model."""
+    known = _known.get(model)
+    if known is None:
+        return False
+    now = [(part.key, part.query) for part in families.parts(blocks(model), text_config(model))]
+    return now == [(site.key, site.query) for site in known]
 
 
 def text_config(model: nn.Module) -> Any:
@@ -97,10 +102,23 @@ def text_config(model: nn.Module) -> Any:
 
 def decoder(model: Any) -> nn.Module:
     """The stack of layers, without the vocabulary head."""
-    found = model.get_decoder() if hasattr(model, "get_decoder") else None
-    if not isinstance(found, nn.Module) or not hasattr(found, "layers"):
-        raise UnsupportedModel(f"{type(model).__name__} has no decoder layers; wanted a causal language model")
-    return found
+    return _stack(model)[0]
+
+
+def blocks(model: Any) -> nn.ModuleList:
+    """The decoder's layers, in order."""
+    return _stack(model)[1]
+
+
+def _stack(model: Any) -> tuple[nn.Module, nn.ModuleList]:
+    """The first module on the way in that has layers."""
+    found: Any = model
+    for _ in range(4):
+        if isinstance(found, nn.Module) and (layers := families.layers(found)) is not None:
+            return found, layers
+        inner = found.get_decoder() if hasattr(found, "get_decoder") else None
+        found = getattr(found, "model", None) if inner is found else inner  # Llama 4 takes itself for its decoder
+    raise UnsupportedModel(f"{type(model).__name__} has no decoder layers; wanted a causal language model")
 
 
 def context_length(model: nn.Module) -> int | None:
@@ -109,115 +127,68 @@ def context_length(model: nn.Module) -> int | None:
     return int(limit) if limit else None
 
 
+def check_fits(model: nn.Module, length: int, new: int = 0) -> None:
+    """ValueError, naming both lengths, when `length` tokens of a prompt and `new` more do not fit the model's context."""
+    limit = context_length(model)
+    if limit is not None and length + new > limit:
+        asked = f" and {new} more are asked for" if new else ""
+        raise ValueError(
+            f"the prompt has {length} tokens{asked}; the model holds {limit}. "
+            f"Shorten the prompt{' or ask for fewer' if new else ''}"
+        )
+
+
 def _find(model: nn.Module) -> tuple[Site, ...]:
-    config = text_config(model)
-    outer, kind = getattr(model.config, "model_type", ""), config.model_type
-    refused = _REASONS.get(outer) or _REASONS.get(kind)
-    if refused or outer not in SUPPORTED:
-        reason = refused or f"seka has not been proven on this family; proven are {', '.join(SUPPORTED)}"
-        raise UnsupportedModel(f"models of type {outer or type(model).__name__!r} cannot be steered: {reason}")
-    drafts = []
-    for layer, block in enumerate(decoder(model).layers):  # type: ignore[arg-type]
-        attention = block.self_attn
-        if not hasattr(attention, "k_proj"):
-            raise UnsupportedModel(f"layer {layer} of this {outer!r} model cannot be steered: {_FUSED}")
-        key = getattr(attention, "k_norm", attention.k_proj)
-        query = getattr(attention, "q_norm", attention.q_proj)
-        width = int(attention.head_dim)
-        heads, query_heads = attention.k_proj.out_features // width, attention.q_proj.out_features // width
-        drafts.append((layer, attention, key, query, heads, query_heads, width))
-    # The layout is seen, not guessed: one forward with a number of columns that is no head count and no width.
-    sizes = {size for draft in drafts for size in draft[4:7]}
-    columns = next(n for n in range(2, len(sizes) + 3) if n not in sizes)
-    shapes = _shapes(model, [m for draft in drafts for m in (draft[2], draft[3])], columns)
-    return tuple(
-        Site(
-            *draft,
-            _axes(shapes[draft[2]], columns, draft[4], draft[6]),
-            _axes(shapes[draft[3]], columns, draft[5], draft[6]),
-        )
-        for draft in drafts
-    )
-
-
-@contextmanager
-def watching(modules: dict[nn.Module, Any]) -> Iterator[None]:
-    """Forward hooks {module: hook} for the length of the block; they go whatever happens inside."""
-    handles: list[Any] = []
+    if reason := devices.refusal(model):
+        raise UnsupportedModel(f"{type(model).__name__} cannot be steered: {reason}")
+    config, kind = text_config(model), getattr(model.config, "model_type", "") or type(model).__name__
+    if reason := _refusal(model, kind):
+        raise UnsupportedModel(f"models of type {kind!r} cannot be steered: {reason}")
+    parts = tuple(families.parts(blocks(model), config))
+    if not parts:
+        raise UnsupportedModel(f"this {kind!r} model cannot be steered: none of its layers makes keys of its own")
     try:
-        for module, hook in modules.items():
-            handles.append(module.register_forward_hook(hook))
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+        seen = look(model, decoder(model), parts)
+    except (RuntimeError, UnsupportedModel) as error:
+        split = devices.share(parts[0].attention)
+        uneven = split is not None and any(part.heads % split.mesh.size() for part in parts)
+        if split is not None and (uneven or isinstance(error, RuntimeError)):
+            raise UnsupportedModel(
+                f"this {kind!r} model with {parts[0].heads} key heads does not run on {split.mesh.size()} processes, also "
+                f"without steering; start as many as divide its heads, or use a device_map ({error})"
+            ) from None
+        if isinstance(error, UnsupportedModel):
+            raise UnsupportedModel(f"this {kind!r} model cannot be steered: {error}") from None
+        raise
+    return tuple(_site(part, *seen[part.layer]) for part in parts)
 
 
-def _shapes(model: nn.Module, modules: list[nn.Module], columns: int) -> dict[nn.Module, torch.Size]:
-    seen: dict[nn.Module, torch.Size] = {}
+def _refusal(model: nn.Module, kind: str) -> str | None:
+    """Why this model cannot be steered: what its modules show, or that its family is not proven."""
+    try:
+        reason = families.refusal(blocks(model), text_config(model))
+    except UnsupportedModel:
+        if kind in SUPPORTED:
+            raise
+        reason = None
+    if reason is not None or kind in SUPPORTED:
+        return reason
+    if (inner := text_config(model).model_type) in SUPPORTED:
+        return f"it is a wrapper around a {inner!r} model; load the text model alone, with AutoModelForCausalLM"
+    return f"seka has not been proven on this family; proven are {', '.join(SUPPORTED)}"
 
-    def note(module: nn.Module, _: Any, output: Tensor) -> None:
-        seen[module] = output.shape
 
-    device = model.get_input_embeddings().weight.device  # type: ignore[operator]
-    with torch.no_grad(), watching(dict.fromkeys(modules, note)):
-        decoder(model)(input_ids=torch.zeros((1, columns), dtype=torch.long, device=device), use_cache=False)
-    return seen
-
-
-def _axes(shape: torch.Size, columns: int, heads: int, width: int) -> str:
-    layouts = {
-        (1, columns, heads * width): "flat",
-        (1, columns, heads, width): "thd",
-        (1, heads, columns, width): "htd",
-    }
-    if tuple(shape) not in layouts:
+def _site(part: Parts, keys: Layout, queries: Layout) -> Site:
+    """The site of one layer, of whose heads this process may compute a part only."""
+    split = devices.share(part.attention)
+    if (keys.heads, queries.heads) == (part.heads, part.query_heads):
+        split = None
+    elif split is None or (keys.heads, queries.heads) != (split.count(part.heads), split.count(part.query_heads)):
         raise UnsupportedModel(
-            f"keys of shape {tuple(shape)} for {columns} tokens, {heads} heads of {width}: unknown layout"
+            f"layer {part.layer} computes {keys.heads} of {part.heads} key heads and {queries.heads} of "
+            f"{part.query_heads} query heads in this process; wanted all of them, or the same share of both under tensor "
+            "parallelism"
         )
-    return layouts[tuple(shape)]
-
-
-def fingerprint(model: nn.Module) -> dict[str, Any]:
-    """What tells this model from another one of the same shape: geometry, and a few entries of every weight.
-
-    They are compared with a tolerance, so that a model loaded in bfloat16 still is the model it was in float32.
-    """
-    found = sites(model)
-    config = text_config(model)
-    geometry = {
-        "model_type": model.config.model_type,  # type: ignore[union-attr]
-        "hidden_size": config.hidden_size,
-        "vocab_size": config.vocab_size,
-        "query_heads": [site.query_heads for site in found],
-        "heads": [site.heads for site in found],
-        "widths": [site.width for site in found],
-    }
-    return {
-        "model": _name(model),
-        "revision": getattr(model.config, "_commit_hash", None),
-        "geometry": geometry,
-        "config_digest": hashlib.sha256(json.dumps(geometry, sort_keys=True).encode()).hexdigest()[:16],
-        "weights": _weights(model),
-    }
-
-
-def _name(model: Any) -> str:
-    """The model's id, or the last part of a local folder: a file that travels names no machine's folders."""
-    name = str(getattr(model.config, "_name_or_path", ""))
-    return Path(name).name if Path(name).is_dir() else name
-
-
-def _weights(model: Any) -> dict[str, list[float]]:
-    """A few entries of the embedding and of every weight in every layer, by name."""
-    named = {"embedding": model.get_input_embeddings().weight}
-    for layer, block in enumerate(decoder(model).layers):  # type: ignore[arg-type]
-        named |= {f"{layer}.{name}": weight for name, weight in block.named_parameters()}
-    return {name: _sample(weight) for name, weight in named.items()}
-
-
-def _sample(weight: Tensor, count: int = 4) -> list[float]:
-    flat = weight.detach().flatten()
-    # Whole numbers throughout: in float32 the last place of a large matrix rounds to one beyond its end.
-    index = torch.arange(1, count + 1) * (flat.numel() - 1) // count
-    return [float(f"{value:.6g}") for value in flat[index.to(flat.device)].float().cpu().tolist()]
+    return Site(
+        part.layer, part.attention, part.key, part.query, part.heads, part.query_heads, part.width, keys, queries, split
+    )
