@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from transformers import LogitsProcessorList
-from transformers.generation.logits_process import (
-    RepetitionPenaltyLogitsProcessor,
-    TemperatureLogitsWarper,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
-)
+from torch import Tensor
 
+from seka.choice import Choice
+from seka.devices import input_device
+from seka.eager import uncompiled
 from seka.locks import lock, steered
+from seka.modes import Settings
 from seka.prompts import Prompt
 from seka.routing import Routing
-from seka.sites import context_length
+from seka.sites import check_fits
 from seka.steering import Steering, steer
 from seka.tokens import Tokens, encode, pad_id
-
-_REFUSED = {
-    "guidance_scale": "it calls the model again for an unconditional prompt, which would be steered too",
-    "custom_generate": "its calls of the model are unknown",
-    "negative_prompt_ids": "it calls the model again for another prompt, which would be steered too",
-}
 
 
 @dataclass(frozen=True)
 class Result:
     """One answer. ids: new tokens, without the prompt's. probabilities: the model's own (before temperature and the like)
-    of each of them; empty where they were not followed. finish: "eos", "length" or "stopped"; None while running."""
+    of each of them; empty where they were not followed. finish: "eos", "length" or "stopped"; None while running.
+    others: the further answers where several were asked for, in transformers' order (of beams the best is first)."""
 
     prompt: Prompt
     text: str
@@ -43,6 +36,7 @@ class Result:
     probabilities: tuple[float, ...] = ()
     finish: str | None = None
     routing: Routing | None = field(default=None, compare=False, repr=False)
+    others: tuple[Result, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,36 +57,24 @@ class Comparison:
 def generate(model: Any, tokenizer: Any, prompt: Prompt, steering: Steering | None = None, **kwargs: Any) -> Result:
     """One answer by transformers' own `generate`, whose keyword arguments these are; steered when a steering is given.
 
-    With several sequences per prompt the first is returned. ValueError for modes that cannot be steered honestly and for
-    a prompt that does not fit the model's context. Nothing is truncated.
+    With num_return_sequences the first answer holds the `others`. inputs_embeds stand for the prompt's tokens, one each.
+    ValueError for modes that cannot be steered honestly and for a prompt that does not fit the model's context. Nothing
+    is truncated. Compiled code runs uncompiled while it is steered.
     """
-    config = copy.deepcopy(kwargs.get("generation_config"))
-
-    def setting(name: str) -> Any:
-        """As given to `generate`, by keyword or in a generation_config."""
-        return kwargs[name] if name in kwargs else getattr(config, name, None)
-
-    for name, reason in _REFUSED.items():
-        if setting(name) is not None and (name, setting(name)) != ("guidance_scale", 1):
-            raise ValueError(f"{name} cannot be combined with seka: {reason}; leave it out")
-    if setting("cache_implementation") == "paged":
+    settings = Settings(model, kwargs)
+    settings.refuse()
+    tokens = encode(prompt, tokenizer).to(input_device(model))
+    length = int(tokens.ids.shape[1])
+    most = settings.new_tokens(model, length)
+    if (embedded := kwargs.get("inputs_embeds")) is not None and embedded.shape[:2] != tokens.ids.shape:
         raise ValueError(
-            "a paged cache mixes all requests in one row, so marked tokens cannot be placed; use another cache"
+            f"inputs_embeds has {tuple(embedded.shape[:2])} rows and columns; wanted {tuple(tokens.ids.shape)}, one for "
+            "each token of the prompt, so that marks can be placed"
         )
-    forced: dict[str, Any] = {}
-    if setting("prefill_chunk_size"):
-        forced["disable_compile"] = True  # a compiled chunk keeps or loses the hooks it was traced with
-    if setting("pad_token_id") is None:
-        forced["pad_token_id"] = pad_id(tokenizer)
-    new = setting("max_new_tokens")
-    tokens = _ready(model, tokenizer, prompt, new)
     options = dict(kwargs)
-    if config is None:
-        options |= forced
-    else:
-        config.update(**forced)
-        options["generation_config"] = config
-    if setting("stop_strings"):
+    if settings["pad_token_id"] is None:
+        options |= _forced(kwargs, pad_token_id=pad_id(tokenizer))
+    if settings["stop_strings"] or kwargs.get("assistant_tokenizer") is not None:
         options["tokenizer"] = tokenizer
     with lock(model), torch.no_grad():
         routing = None
@@ -107,18 +89,37 @@ def generate(model: Any, tokenizer: Any, prompt: Prompt, steering: Steering | No
                 out = model.generate(tokens.ids, attention_mask=tokens.attention, **options)
             routing = session.routing
     sequences: Tensor = out if isinstance(out, Tensor) else out.sequences
-    ids = [int(i) for i in sequences[0, tokens.ids.shape[1] :]]
-    ends = _ends(model, tokenizer, setting("eos_token_id"))
-    stop = next((n for n, i in enumerate(ids) if i in ends), None)
-    kept = ids if stop is None else ids[: stop + 1]
-    other = any(setting(name) for name in ("stop_strings", "stopping_criteria", "max_time"))
-    cut = "stopped" if other and (new is None or len(ids) < new) else "length"
-    finish = cut if stop is None else "eos"
-    return Result(prompt, _text(tokenizer, kept, finish), tuple(kept), (), finish, routing)
+    ends = _ends(model, tokenizer, settings["eos_token_id"])
+
+    def answer(ids: list[int], others: tuple[Result, ...] = ()) -> Result:
+        stop = next((n for n, i in enumerate(ids) if i in ends), None)
+        kept = ids if stop is None else ids[: stop + 1]
+        cut = "stopped" if settings.may_stop() and len(ids) < most else "length"
+        finish = cut if stop is None else "eos"
+        return Result(prompt, _text(tokenizer, kept, finish), tuple(kept), (), finish, routing, others)
+
+    first, *rest = sequences[:, length:].tolist()
+    return answer(first, tuple(answer(ids) for ids in rest))
+
+
+def _forced(given: dict[str, Any], **settings: Any) -> dict[str, Any]:
+    """Settings added where transformers wants them: in a copy of the generation_config given, else as keywords."""
+    if given.get("generation_config") is None:
+        return settings
+    config = copy.deepcopy(given["generation_config"])
+    config.update(**settings)
+    return {"generation_config": config}
 
 
 def compare(model: Any, tokenizer: Any, prompt: Prompt, steering: Steering, **kwargs: Any) -> Comparison:
-    """Plain and steered answer from one batch; the keyword arguments are those of `stream`."""
+    """Plain and steered answer from one batch; the keyword arguments are those of `stream`, and no others."""
+    known = inspect.signature(stream).parameters
+    if unknown := [name for name in kwargs if name not in known]:
+        taken = [name for name, parameter in known.items() if parameter.kind is parameter.KEYWORD_ONLY]
+        raise ValueError(
+            f"compare does not take {', '.join(unknown)}; it takes {', '.join(taken)}. For transformers' other ways to "
+            "decode use seka.generate, once with the steering and once without"
+        )
     *_, last = stream(model, tokenizer, prompt, steering, **kwargs)
     return last
 
@@ -146,16 +147,10 @@ def stream(
     """
     if max_new_tokens < 1:
         raise ValueError(f"max_new_tokens is {max_new_tokens}; wanted at least 1")
-    if not 0 < top_p <= 1 or top_k < 0 or repetition_penalty <= 0:
-        raise ValueError(
-            f"top_p is {top_p}, top_k {top_k}, repetition_penalty {repetition_penalty}; wanted 0 < top_p <= 1, top_k >= 0 "
-            "(0: all), repetition_penalty > 0"
-        )
-    if do_sample and temperature <= 0:
-        raise ValueError(f"temperature is {temperature}; wanted more than 0, or do_sample=False for greedy decoding")
-    one = _ready(model, tokenizer, prompt, max_new_tokens)
+    choice = Choice(do_sample, temperature, top_k, top_p, repetition_penalty, seed)
+    one = encode(prompt, tokenizer).to(input_device(model))
+    check_fits(model, int(one.ids.shape[1]), max_new_tokens)
     both = Tokens(one.ids.repeat(2, 1), one.attention.repeat(2, 1), one.highlight.repeat(2, 1))
-    choice = _Choice(do_sample, temperature, top_k, top_p, repetition_penalty, seed, both.ids.device)
     return _steps(model, tokenizer, prompt, both, steering, choice, max_new_tokens, stop or (lambda: False))
 
 
@@ -165,7 +160,7 @@ def _steps(
     prompt: Prompt,
     both: Tokens,
     steering: Steering,
-    choice: _Choice,
+    choice: Choice,
     max_new_tokens: int,
     stop: Callable[[], bool],
 ) -> Iterator[Comparison]:
@@ -173,6 +168,7 @@ def _steps(
     ends = _ends(model, tokenizer)
     rows = [_Row(tokenizer), _Row(tokenizer)]
     routing, cache, ids = None, None, both.ids
+    placed = "position_ids" in inspect.signature(uncompiled(model).forward).parameters
 
     def now() -> Comparison:
         plain = rows[0].result(prompt, None)
@@ -183,12 +179,16 @@ def _steps(
         if stop():
             break
         with lock(model), torch.no_grad():
+            if steered(model):
+                raise RuntimeError("this model is being steered already, by this thread; leave that steering first")
             if step == 0:
                 with steer(model, both, [None, steering]) as session:
                     out = model(both.ids, attention_mask=both.attention, use_cache=True, logits_to_keep=1)
                 routing = session.routing
             else:
-                out = model(ids[:, -1:], past_key_values=cache, use_cache=True)
+                where = ids.new_full((2, 1), length + step - 1)  # some families count from 0 again without it
+                extra = {"position_ids": where} if placed else {}
+                out = model(ids[:, -1:], past_key_values=cache, use_cache=True, **extra)
         cache, logits = out.past_key_values, out.logits[:, -1].float()
         chosen = choice(ids, logits)
         ids = torch.cat([ids, chosen[:, None]], 1)
@@ -201,40 +201,6 @@ def _steps(
     for row in rows:
         row.finish = row.finish or "stopped"
     yield now()
-
-
-@dataclass
-class _Choice:
-    """Picks the next token of each row; rows share the noise of a step."""
-
-    do_sample: bool
-    temperature: float
-    top_k: int
-    top_p: float
-    repetition_penalty: float
-    seed: int
-    device: torch.device
-
-    def __post_init__(self) -> None:
-        self.generator = torch.Generator().manual_seed(self.seed)
-        self.processors = LogitsProcessorList()
-        if self.repetition_penalty != 1.0:
-            self.processors.append(RepetitionPenaltyLogitsProcessor(self.repetition_penalty))
-        if self.do_sample:
-            if self.temperature != 1.0:
-                self.processors.append(TemperatureLogitsWarper(self.temperature))
-            if self.top_k:
-                self.processors.append(TopKLogitsWarper(self.top_k))
-            if self.top_p < 1.0:
-                self.processors.append(TopPLogitsWarper(self.top_p))
-
-    def __call__(self, ids: Tensor, logits: Tensor) -> Tensor:
-        """ids (B, T), logits (B, V) -> (B,). Sampling adds one Gumbel draw (V,) to every row and takes the largest."""
-        scores: Tensor = self.processors(ids, logits)  # type: ignore[arg-type]
-        if self.do_sample:
-            uniform = torch.rand(scores.shape[-1], generator=self.generator, dtype=torch.float64)
-            scores = scores - (-uniform.clamp(min=1e-300).log()).log().to(scores)
-        return scores.argmax(-1)
 
 
 class _Row:
@@ -262,18 +228,6 @@ def _text(tokenizer: Any, ids: list[int], finish: str | None) -> str:
     """What the ids say; while the answer grows, a last character is held back until its bytes are all there."""
     text = str(tokenizer.decode(ids, skip_special_tokens=True))
     return text if finish else text.rstrip("\ufffd")
-
-
-def _ready(model: nn.Module, tokenizer: Any, prompt: Prompt, new: int | None) -> Tokens:
-    """(1, T) on the model's device; ValueError, naming both lengths, when it does not fit the model's context."""
-    tokens = encode(prompt, tokenizer)
-    limit, length = context_length(model), tokens.ids.shape[1]
-    if limit is not None and length + (new or 1) > limit:
-        raise ValueError(
-            f"the prompt has {length} tokens and {new or 1} more are asked for; the model holds {limit}. "
-            "Shorten the prompt or ask for fewer"
-        )
-    return tokens.to(model.get_input_embeddings().weight.device)  # type: ignore[operator]
 
 
 def _ends(model: Any, tokenizer: Any, ids: int | list[int] | None = None) -> set[int]:

@@ -5,7 +5,6 @@ Knows which tokens are marked and when their columns pass; what is added to a ke
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from seka.calls import Call, Calls
+from seka.devices import input_device
+from seka.eager import watching
 from seka.routing import Router, Routing, weigh
-from seka.sites import Site, decoder, sites, watching
+from seka.sites import Site, decoder, sites, text_config
 from seka.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ class Group:
     basis: Callable[[int], Tensor]
     router: Router | None
     rows: dict[int, Steering] = field(default_factory=dict)
-    bases: dict[int, Tensor] = field(default_factory=dict)  # {layer: (H, D, R)} on the device and in the type of use
+    bases: dict[int, Tensor] = field(default_factory=dict)  # {layer: (held, D, R)} on the device and in the type of use
     alpha: dict[int, Tensor] = field(default_factory=dict)  # {layer: (rows, E, H)} in the order of `rows`
 
 
@@ -53,11 +55,10 @@ class Session:
     def __init__(self, model: nn.Module, tokens: Tokens, groups: list[Group]) -> None:
         self.model, self.tokens, self.groups = model, tokens, groups
         self._highlight = tokens.highlight.cpu()
-        self._batch, self._columns = self._highlight.shape
-        self._owner = threading.get_ident()
+        self._calls = Calls(tokens)
+        self._call: Call | None = None
         self._windows: list[_Window | None] = [None] * len(groups)
-        self._call = (0, 0, 1)  # first column, columns, copies of each row
-        self._lengths: dict[int, tuple[Any, int]] = {}  # columns seen by caches that keep their length on the device
+        self._due: set[int] = set()  # layers whose keys this call has still to compute and have edited
 
     @property
     def routing(self) -> Routing | None:
@@ -66,7 +67,7 @@ class Session:
             if group.router is not None and group.alpha:
                 coefficients = {}
                 for layer, alpha in sorted(group.alpha.items()):
-                    full = torch.zeros((self._batch, *alpha.shape[1:]), dtype=alpha.dtype)
+                    full = torch.zeros((len(self.tokens), *alpha.shape[1:]), dtype=alpha.dtype)
                     full[list(group.rows)] = alpha.cpu()
                     coefficients[layer] = full
                 return Routing(group.router.names, coefficients)
@@ -78,94 +79,83 @@ class Session:
         for group in self.groups:
             if group.router is not None and group.router.way == "two_pass":
                 self._look_ahead(group)
-        hooks: dict[nn.Module, Any] = {}
-        for site in sites(self.model):
+        hooks: list[tuple[nn.Module, Any]] = []
+        present = sites(self.model)
+        if any(site not in present for group in self.groups for site in group.sites):
+            raise RuntimeError(
+                "modules of this model's attention have been replaced since its Steering was made; make the Steering anew"
+            )
+        for site in present:
             here = [group for group in self.groups if site in group.sites]
             if any(group.router is not None and group.router.way == "online" for group in here):
-                hooks[site.query] = self._query_hook(site, here)
+                hooks.append((site.query, self._query_hook(site, here)))  # before the keys: they may be one output
             if here:
-                hooks[site.key] = self._key_hook(site, here)
-        handle = decoder(self.model).register_forward_pre_hook(self._place, with_kwargs=True)
-        try:
-            with watching(hooks):
+                hooks.append((site.key, self._key_hook(site, here)))
+        stack = decoder(self.model)
+        with watching(hooks):
+            handles = [
+                self.model.register_forward_pre_hook(self._calls.outermost, with_kwargs=True),
+                stack.register_forward_pre_hook(self._place, with_kwargs=True),
+                stack.register_forward_hook(self._check_done),
+            ]
+            try:
                 yield
-        finally:
-            handle.remove()
+            finally:
+                for handle in handles:
+                    handle.remove()
+        if self._calls.refused is not None and not self._calls.used:  # whoever steers and calls it himself did no wrong
+            raise RuntimeError(self._calls.refused)
 
     def _place(self, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Before each call of the decoder: which columns it computes, and which marked tokens are among them."""
-        if threading.get_ident() != self._owner:
-            return
-        inputs = kwargs.get("inputs_embeds") if kwargs.get("input_ids") is None else kwargs["input_ids"]
-        inputs = args[0] if inputs is None and args else inputs
-        if inputs is None:
-            raise ValueError("the model was called without input_ids or inputs_embeds, so no column can be placed")
-        rows, columns = int(inputs.shape[0]), int(inputs.shape[1])
-        past = self._past(kwargs.get("past_key_values"), columns)
-        if rows % self._batch:
+        call = self._call = self._calls.read(args, kwargs)
+        ahead = any(group.router is not None and group.router.way == "two_pass" for group in self.groups)
+        if ahead and call.embedded and call.past < self._calls.columns:
             raise ValueError(
-                f"the model was called with {rows} rows inside a steering of {self._batch}; wanted the same rows, or a "
-                "multiple of them (beams, several sequences)"
-            )
-        if past == 0 and columns < self._columns and kwargs.get("past_key_values") is None:
-            raise ValueError(
-                f"the model was called with {columns} columns inside a steering of {self._columns} tokens; wanted the whole "
-                "prompt, or its next columns together with a cache"
+                "the prompt came as inputs_embeds, and a two-pass router has weighed the experts by its tokens; "
+                "use Router(..., way='online')"
             )
         for group in self.groups:
-            if past == 0 and group.router is not None and group.router.way == "online":
+            if call.past == 0 and group.router is not None and group.router.way == "online":
                 group.alpha.clear()  # another prompt begins: what the last one's query said is void
-        self._call = (past, columns, rows // self._batch)
-        self._windows = [
-            self._window(group, past, columns, rows // self._batch, inputs.device) for group in self.groups
-        ]
-        if kwargs.get("inputs_embeds") is None and any(window is not None for window in self._windows):
-            self._check_prompt(inputs, past)
+        self._windows = [self._window(group, call) for group in self.groups]
+        layers = int(text_config(self.model).num_hidden_layers)  # early-exit drafts lower it for their calls
+        windows = zip(self.groups, self._windows, strict=True)
+        self._due = {
+            s.layer for group, window in windows if window is not None for s in group.sites if s.layer < layers
+        }
 
-    def _check_prompt(self, ids: Tensor, past: int) -> None:
-        """A call that computes marked columns must compute this steering's tokens."""
-        columns = min(ids.shape[1], self._columns - past)
-        wanted = self.tokens.ids[:, past : past + columns].to(ids.device)
-        wanted = wanted.repeat_interleave(ids.shape[0] // self._batch, 0)
-        if not torch.equal(ids[:, :columns], wanted):
-            raise ValueError(
-                "the model was called with other tokens inside a steering; wanted the prompt it was entered with. Leave it "
-                "first, or enter seka.steer with all rows"
+    def _check_done(self, _module: nn.Module, _args: Any, _output: Any) -> None:
+        """After each call of the decoder: every layer that had keys to edit has come by."""
+        if self._calls.mine() and self._due:
+            raise RuntimeError(
+                f"layers {sorted(self._due)} computed keys without calling the modules that do so, and would not have "
+                "been steered: something has replaced their attention. Load the model without it"
             )
 
-    def _past(self, cache: Any, columns: int) -> int:
-        """Columns that are in the cache. A static cache keeps the number on the device: it is read when several columns
-        come at once, and counted while they come one by one, so that decoding never waits for the device."""
-        if cache is None:
-            return 0
-        length = cache.get_seq_length()
-        if not isinstance(length, Tensor):
-            return int(length)
-        counted = columns == 1 and id(cache) in self._lengths
-        seen = self._lengths[id(cache)][1] if counted else int(length)
-        self._lengths[id(cache)] = (cache, seen + columns)
-        return seen
-
-    def _window(self, group: Group, past: int, columns: int, copies: int, device: torch.device) -> _Window | None:
+    def _window(self, group: Group, call: Call) -> _Window | None:
         members = list(group.rows)
-        marked = self._highlight[members, past : past + columns]
+        marked = self._highlight[members, call.past : call.past + call.columns]
         member, column = marked.nonzero(as_tuple=True)
         if not len(member):
             return None
-        weights = marked[member, column].repeat_interleave(copies)
-        row = (torch.tensor(members)[member] * copies)[:, None] + torch.arange(copies)
-        index = (row * columns + column[:, None]).flatten()
-        return _Window(index.to(device), weights.to(device), member.repeat_interleave(copies).to(device))
+        weights = marked[member, column].repeat_interleave(call.copies)
+        row = (torch.tensor(members)[member] * call.copies)[:, None] + torch.arange(call.copies)
+        index = (row * call.columns + column[:, None]).flatten()
+        owner = member.repeat_interleave(call.copies)
+        return _Window(index.to(call.device), weights.to(call.device), owner.to(call.device))
 
     def _query_hook(self, site: Site, groups: Sequence[Group]) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            past, columns, copies = self._call
-            column = self._columns - 1 - past  # the prompt's last token, wherever this call ends
-            if threading.get_ident() != self._owner or not 0 <= column < columns:
+            call = self._call
+            if call is None:
+                return
+            column = self._calls.columns - 1 - call.past  # the prompt's last token, wherever this call ends
+            if not 0 <= column < call.columns:
                 return
             for group in groups:
                 if group.router is not None and group.router.way == "online":
-                    rows = torch.tensor(list(group.rows), device=output.device) * copies
+                    rows = torch.tensor(list(group.rows), device=output.device) * call.copies
                     group.alpha[site.layer] = self._weigh(group, site, site.queries(output)[rows, column])
 
         return hook
@@ -176,25 +166,25 @@ class Session:
         if router is None:
             raise RuntimeError("no router to weigh with")
         kind = torch.promote_types(query.dtype, torch.float32)
-        vectors, values = (t.to(query.device, kind) for t in (router.vectors(site.layer), router.values(site.layer)))
-        allowed = next(iter(group.rows.values())).allowed[site.layer].to(query.device)
-        return weigh(query.to(kind), vectors, values, allowed, router.score, site)
+        known = (router.vectors(site.layer), router.values(site.layer))
+        vectors, values = (t[:, site.held].to(query.device, kind) for t in known)
+        allowed = next(iter(group.rows.values())).allowed[site.layer][:, site.held].to(query.device)
+        return site.whole(weigh(query.to(kind), vectors, values, allowed, router.score, router.sharpness), 2)
 
     def _look_ahead(self, group: Group) -> None:
         """Queries of an unsteered pass of the decoder, no vocabulary logits."""
-        rows = list(group.rows)
+        rows, tokens = list(group.rows), self.tokens.to(input_device(self.model))
 
         def hook(site: Site) -> Callable[..., None]:
             def note(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-                if threading.get_ident() == self._owner:
-                    group.alpha[site.layer] = self._weigh(group, site, site.queries(output)[:, -1])
+                group.alpha[site.layer] = self._weigh(group, site, site.queries(output)[:, -1])
 
             return note
 
-        attention = self.tokens.attention[rows]
-        with torch.no_grad(), watching({site.query: hook(site) for site in group.sites}):
+        attention = tokens.attention[rows]
+        with torch.no_grad(), watching((site.query, hook(site)) for site in group.sites):
             decoder(self.model)(
-                input_ids=self.tokens.ids[rows],
+                input_ids=tokens.ids[rows],
                 attention_mask=attention,
                 position_ids=(attention.cumsum(-1) - 1).clamp(min=0),
                 use_cache=False,
@@ -202,7 +192,8 @@ class Session:
 
     def _key_hook(self, site: Site, groups: Sequence[Group]) -> Callable[..., Tensor | None]:
         def hook(_module: nn.Module, _inputs: Any, output: Tensor) -> Tensor | None:
-            if threading.get_ident() != self._owner:
+            self._due.discard(site.layer)
+            if all(window is None for window in self._windows):
                 return None
             flat: Tensor | None = None
             keys = site.keys(output)
@@ -211,7 +202,7 @@ class Session:
                     continue
                 flat = keys.flatten(0, 1) if flat is None else flat
                 flat = self._edit(flat, site, group, window)
-            return None if flat is None else site.pack(flat.view(keys.shape))
+            return None if flat is None else site.write(output, flat.view(keys.shape))
 
         return hook
 
@@ -221,7 +212,7 @@ class Session:
         index, owner, weights = (t.to(flat.device) for t in (window.index, window.owner, window.weights))
         basis = group.bases.get(site.layer)
         if basis is None:
-            basis = group.bases[site.layer] = group.basis(site.layer).to(flat.device, kind)
+            basis = group.bases[site.layer] = group.basis(site.layer)[site.held].to(flat.device, kind)
         alpha = None
         if group.router is not None:
             if site.layer not in group.alpha:
@@ -232,9 +223,10 @@ class Session:
             alpha = group.alpha[site.layer][owner]
         old = flat.index_select(0, index).to(kind)
         column, whole = self._coefficients(group, site.layer, weights.to(kind), owner, alpha)
-        change = torch.einsum("nhr,hdr->nhd", torch.einsum("nhd,hdr->nhr", old, basis) * column, basis)
+        inner = torch.einsum("nhd,hdr->nhr", old, basis) * column[:, site.held]
+        change = torch.einsum("nhr,hdr->nhd", inner, basis)
         if whole is not None:
-            change = change + whole[:, :, None] * old
+            change = change + whole[:, site.held, None] * old
         return flat.index_copy(0, index, (old + change).to(flat.dtype))
 
     @staticmethod

@@ -16,12 +16,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from seka.eager import uncompiled
 from seka.layers import choose
 from seka.locks import exclusive
 from seka.projections import Projection
 from seka.routing import Router, threshold
 from seka.session import Group, Session
-from seka.sites import sites
+from seka.sites import check_fits, sites
 from seka.tokens import Tokens
 
 
@@ -48,6 +49,7 @@ class Steering:
     ) -> None:
         if not isinstance(source, Projection | Router):
             raise TypeError(f"wanted a Projection or a Router, given {type(source).__name__}")
+        model = uncompiled(model)
         source.check(model)
         self.model, self.source = model, source
         self.positive, self.negative = _gains(source, positive, negative)
@@ -156,13 +158,19 @@ def steer(model: nn.Module, tokens: Tokens, rows: Sequence[Steering | None]) -> 
     """Steer each row of a batch its own way (None: not at all) in the model calls of this thread.
 
     Only the columns of `tokens.highlight` are edited, while they are computed: whole prompts, chunks of one, beams and
-    several sequences per row, with and without a cache. Calls of other threads are left alone. One steering per model at
-    a time: a second thread waits. On leaving, also by an exception, every hook is gone.
+    several sequences per row (copies side by side), with and without a cache; calls by inputs_embeds are placed by count.
+    Compiled code runs uncompiled meanwhile. On leaving, also by an exception, every hook is gone.
+
+    One steering per model at a time: a second thread waits, and so does a plain call that holds the model's lock. A call
+    from another thread that does not is a RuntimeError; so are other tokens, other rows, and continuous batching
+    (ValueError or RuntimeError). ValueError when a row does not fit the model's context.
     """
+    model = uncompiled(model)
     if len(rows) != len(tokens):
         raise ValueError(f"{len(rows)} steerings for {len(tokens)} rows; wanted one (or None) for each row")
     if any(row is not None and row.model is not model for row in rows):
         raise ValueError("a row's steering was made for another model; wanted Steering(model, ...) of this model")
+    check_fits(model, int(tokens.attention.sum(1).max()))
     groups: dict[int, Group] = {}
     for index, row in enumerate(rows):
         if row is not None:

@@ -48,7 +48,8 @@ def align(prompt: Prompt, tokenizer: Any) -> Alignment:
     """Tokenise one prompt and find the tokens of each span.
 
     A token belongs to a span when it overlaps it in at least one non-blank character; learning and steering share this
-    rule. A token touched by several spans takes the weight of largest magnitude, ties go to emphasis.
+    rule. A token touched by several spans takes the weight of largest magnitude, ties go to emphasis. Special tokens
+    (a beginning of text, a turn's ends) are never marked, also where a span reaches over those that a template wrote.
     ValueError when a span has no token: a mark is never lost silently. Nothing is truncated.
     """
     if not isinstance(prompt, Prompt):
@@ -69,25 +70,38 @@ def align(prompt: Prompt, tokenizer: Any) -> Alignment:
     offsets = [(int(start), int(end)) for start, end in encoded["offset_mapping"]]
     if not ids:
         raise ValueError("the prompt has no tokens: it is empty; write something")
+    special = _special(prompt.text, ids, offsets, tokenizer) if prompt.marks else set()
     weights = [0.0] * len(ids)
     for start, end, weight in prompt.marks:
-        touched = [i for i, (a, b) in enumerate(offsets) if prompt.text[max(a, start) : min(b, end)].strip()]
+        over = [i for i, (a, b) in enumerate(offsets) if prompt.text[max(a, start) : min(b, end)].strip()]
+        touched = [i for i in over if i not in special]
         if not touched:
-            raise ValueError(
-                f"no token stands for the marked text {prompt.text[start:end]!r}: the tokenizer drops it; mark other words"
-            )
+            why = "it is special tokens, which are never marked" if over else "the tokenizer drops it"
+            raise ValueError(f"no token stands for the marked text {prompt.text[start:end]!r}: {why}; mark other words")
         for i in touched:
             if (abs(weight), weight) > (abs(weights[i]), weights[i]):
                 weights[i] = weight
     return Alignment(tuple(ids), tuple(offsets), tuple(weights))
 
 
-def encode(prompts: Prompt | Sequence[Prompt], tokenizer: Any) -> Tokens:
-    """Prompts to one left-padded batch (see `align` for the rule and the errors)."""
+def _special(text: str, ids: Sequence[int], offsets: Sequence[Span], tokenizer: Any) -> set[int]:
+    """Places of special tokens that are spelled out in the text. An unknown word, whose token is special too, is none."""
+    spelled = {i: token.content for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    places = enumerate(zip(ids, offsets, strict=True))
+    return {n for n, (i, (a, b)) in places if i in spelled and text[a:b].strip() == spelled[i].strip()}
+
+
+def encode(prompts: Prompt | Sequence[Prompt], tokenizer: Any, limit: int | None = None) -> Tokens:
+    """Prompts to one left-padded batch (see `align` for the rule and the errors).
+
+    limit: the most tokens a prompt may have, for example a model's context; ValueError, naming both lengths, beyond it.
+    """
     rows = [align(prompt, tokenizer) for prompt in ([prompts] if isinstance(prompts, Prompt) else prompts)]
     if not rows:
         raise ValueError("no prompt given; wanted at least one")
     width = max(len(row.ids) for row in rows)
+    if limit is not None and width > limit:
+        raise ValueError(f"the prompt has {width} tokens; the limit is {limit}. Shorten the prompt")
     ids = torch.full((len(rows), width), pad_id(tokenizer), dtype=torch.long)
     attention = torch.zeros((len(rows), width), dtype=torch.long)
     highlight = torch.zeros((len(rows), width), dtype=torch.float32)
