@@ -1,7 +1,8 @@
 """The model behind the page: which one, which experts, and loading it while the page is already up. No handlers, no gradio.
 
 SEKA_MODEL names a model (id or folder), SEKA_EXPERTS the folder of its projections; without them it is the embedded one.
-SEKA_LIMIT is the most tokens of prompt and answer together (2048), never more than the model holds.
+SEKA_LIMIT is the most tokens of prompt and answer together (2048), never more than the model holds. SEKA_ATTN names its
+attention implementation.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from torch import nn
 
+from seka.backends import AUTO
 from seka.loading import load
 from seka.projections import Projection
 from seka.routing import Router
@@ -115,7 +117,7 @@ class Studio:
 
     def _load(self, source: str | None) -> None:
         try:
-            self._install(*load(source))
+            self._install(*load(source, attn=os.environ.get("SEKA_ATTN") or AUTO))
         except Exception as error:  # a page that says why is better than a dead thread
             logger.exception("loading %s failed", self.name)
             self.problem = " ".join(str(error).split()) or type(error).__name__
