@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 import torch
 from plotly.subplots import make_subplots
 
-from seka.generation import Comparison, Result
+from seka.generation import Comparison
 from seka.projections import Projection
 from seka.routing import Router, Routing
 from seka.steering import Steering
@@ -26,6 +26,8 @@ SCALE = [[0.0, "rgba(86,120,189,0.08)"], [0.5, "#7c98d3"], [1.0, "#3d6fd1"]]
 SIGNED = [[0.0, "#d69a1a"], [0.5, "rgba(128,128,128,0.06)"], [1.0, "#3d6fd1"]]
 #: What is steered, here and on the page.
 OUTLINE = "#d69a1a"
+#: One row a layer, in order from above, also where only some layers of a model have keys.
+_ROWS: dict[str, Any] = {"type": "category", "autorange": "reversed", "tickmode": "linear"}
 
 
 def heads(projection: Projection | Router, steering: Steering | None = None, expert: str | None = None) -> go.Figure:
@@ -36,9 +38,7 @@ def heads(projection: Projection | Router, steering: Steering | None = None, exp
     shift = _shifts(projection, expert)
     layers = sorted(shift)
     width = max(len(row) for row in shift.values())
-    grid = [
-        [_number(shift[layer][head]) if head < len(shift[layer]) else None for head in range(width)] for layer in layers
-    ]
+    grid = [_filled([_number(value) for value in shift[layer]], width) for layer in layers]
     selected = steering.selected if steering is not None else {}
     state = [
         [
@@ -63,19 +63,19 @@ def heads(projection: Projection | Router, steering: Steering | None = None, exp
             hovertemplate="layer %{y}, KV head %{x}<br>relative shift %{z:.3f}<br>%{customdata}<extra></extra>",
         )
     )
-    for row, layer in enumerate(layers):
+    for row in range(len(layers)):
         for head in range(width):
             if state[row][head] == "steered":
                 figure.add_shape(
                     type="rect",
                     x0=head - 0.5,
                     x1=head + 0.5,
-                    y0=layer - 0.5,
-                    y1=layer + 0.5,
+                    y0=row - 0.5,
+                    y1=row + 0.5,
                     line={"color": OUTLINE, "width": 2},
                 )
     figure.update_xaxes(title_text="KV head", tickmode="linear", dtick=max(1, width // 16))
-    figure.update_yaxes(title_text="layer", autorange="reversed", tickmode="linear", dtick=max(1, len(layers) // 16))
+    figure.update_yaxes(title_text="layer", dtick=max(1, len(layers) // 16), **_ROWS)
     return _quiet(figure, 24 * len(layers) + 86, top=8)
 
 
@@ -85,15 +85,16 @@ def router(routing: Routing, row: int = -1) -> go.Figure:
     count = len(routing.names)
     columns = min(count, 4)
     lines = math.ceil(count / columns)
-    grids = [[routing.coefficients[layer][row, e].tolist() for layer in layers] for e in range(count)]
-    signed = min(v for grid in grids for line in grid for v in line) < 0
+    width = max(c.shape[2] for c in routing.coefficients.values())
+    grids = [[_filled(routing.coefficients[layer][row, e].tolist(), width) for layer in layers] for e in range(count)]
+    signed = min(v for grid in grids for line in grid for v in line if v is not None) < 0
     totals = routing.row(row if row >= 0 else routing.coefficients[layers[0]].shape[0] + row).totals()
     titles = [f"{html.escape(name)} · {totals[name]:.0%}" for name in routing.names]
     figure = make_subplots(lines, columns, subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.04)
     for e, grid in enumerate(grids):
         trace = go.Heatmap(
             z=grid,
-            x=list(range(len(grid[0]))),
+            x=list(range(width)),
             y=layers,
             coloraxis="coloraxis",
             xgap=2,
@@ -109,8 +110,8 @@ def router(routing: Routing, row: int = -1) -> go.Figure:
             "colorbar": _bar("weight"),
         }
     )
-    figure.update_xaxes(title_text="KV head", tickmode="linear", dtick=max(1, len(grids[0][0]) // 8))
-    figure.update_yaxes(autorange="reversed", tickmode="linear", dtick=max(1, len(layers) // 12))
+    figure.update_xaxes(title_text="KV head", tickmode="linear", dtick=max(1, width // 8))
+    figure.update_yaxes(dtick=max(1, len(layers) // 12), **_ROWS)
     for line in range(lines):
         figure.update_yaxes(title_text="layer", row=line + 1, col=1)
     return _quiet(figure, lines * (18 * len(layers) + 110))
@@ -126,7 +127,7 @@ def compare(comparison: Comparison, words: tuple[Sequence[str], Sequence[str]] |
     texts = words or tuple([str(n) for n in range(1, len(result.ids) + 1)] for _, result in results)
     figure = go.Figure(
         go.Heatmap(
-            z=[_padded(result, length) for _, result in results],
+            z=[_filled(result.probabilities, length) for _, result in results],
             y=[name for name, _ in results],
             x=list(range(1, length + 1)),
             text=[[html.escape(word) for word in row] + [""] * (length - len(row)) for row in texts],
@@ -162,8 +163,9 @@ def _number(value: torch.Tensor) -> float | None:
     return None if math.isnan(number) or number < 0 else number
 
 
-def _padded(result: Result, length: int) -> list[float | None]:
-    return [*result.probabilities, *([None] * (length - len(result.probabilities)))]
+def _filled(values: Sequence[float | None], length: int) -> list[float | None]:
+    """Nothing is drawn where there is no value: layers may have fewer heads than others, and answers fewer tokens."""
+    return [*values, *([None] * (length - len(values)))]
 
 
 def _bar(label: str) -> dict[str, Any]:

@@ -6,20 +6,22 @@ SEKA, arXiv 2603.01281, section on offline learning: Omega+ = H^T H+ / n, Omega-
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from seka.attention import attention_on_highlight
+from seka.devices import input_device
+from seka.eager import watching
+from seka.fingerprint import fingerprint
 from seka.layers import choose
 from seka.locks import lock, steered
 from seka.projections import STORED, Factors, LayerProjection, Projection
 from seka.prompts import Prompt
-from seka.sites import Site, context_length, decoder, fingerprint, sites, watching
+from seka.sites import Site, context_length, decoder, sites
 from seka.tokens import Tokens, align, chat, encode
 from seka.triplets import Triplet, digest
 from seka.version import VERSION
@@ -42,6 +44,10 @@ class _Moments:
         self.mean += positive.sum(0)
         self.shift += (positive - negative).norm(dim=-1).sum(0)
         self.norm += neutral.norm(dim=-1).sum(0)
+
+    def whole(self, site: Site) -> _Moments:
+        """Of all heads, where processes have summed a part each."""
+        return _Moments(*(site.whole(getattr(self, field.name), 0) for field in fields(self)))
 
 
 def texts(triplet: Triplet) -> tuple[Prompt, Prompt, Prompt]:
@@ -91,7 +97,7 @@ def learn(
     if not triplets:
         raise ValueError("no triplets given; wanted some, for example seka.triplets.bundled()")
     chosen = choose(layers, sites(model))
-    moments = [_zeros(site) for site in chosen]
+    moments: dict[Site, _Moments] = {}
     tokens_used = used = 0
     left_out = {"uneven": 0, "attention": 0}
     for first in range(0, len(triplets), batch_size):
@@ -138,13 +144,14 @@ def learn(
         "oriented": True,
         "recommended_gain": None,
     }
-    parts = {site.layer: _part(sums, tokens_used, energy) for site, sums in zip(chosen, moments, strict=True)}
+    parts = {site.layer: _part(moments[site].whole(site), tokens_used, energy) for site in chosen}
     return Projection(parts, header)
 
 
-def _zeros(site: Site) -> _Moments:
-    device = next(site.attention.parameters()).device
-    square, vector = (site.heads, site.width, site.width), (site.heads, site.width)
+def _zeros(keys: Tensor) -> _Moments:
+    """For keys (N, H, D) on their device: a layer may lie on another one than its neighbours."""
+    (heads, width), device = keys.shape[1:], keys.device
+    square, vector = (heads, width, width), (heads, width)
     shapes: tuple[tuple[int, ...], ...] = (square, square, vector, vector[:1], vector[:1])
     return _Moments(*(torch.zeros(shape, dtype=torch.float64, device=device) for shape in shapes))
 
@@ -164,8 +171,7 @@ def _even(three: Sequence[Prompt], tokenizer: Any, limit: int | None) -> bool:
 
 def _batch(rows: Sequence[Sequence[Prompt]], tokenizer: Any, model: nn.Module) -> Tokens:
     """(3 n, T): all neutral rows, then all relevant, then all irrelevant ones, so that answer tokens come in one order."""
-    device = model.get_input_embeddings().weight.device  # type: ignore[operator]
-    return encode([row[kind] for kind in range(3) for row in rows], tokenizer).to(device)
+    return encode([row[kind] for kind in range(3) for row in rows], tokenizer).to(input_device(model))
 
 
 def _attentive(model: nn.Module, tokenizer: Any, rows: list[Any], ratio: float) -> list[Any]:
@@ -177,22 +183,18 @@ def _attentive(model: nn.Module, tokenizer: Any, rows: list[Any], ratio: float) 
     return [row for row, keep in zip(rows, (positive >= ratio * neutral).tolist(), strict=True) if keep]
 
 
-def _accumulate(model: nn.Module, tokens: Tokens, chosen: Sequence[Site], moments: Sequence[_Moments]) -> int:
+def _accumulate(model: nn.Module, tokens: Tokens, chosen: Sequence[Site], moments: dict[Site, _Moments]) -> int:
     """Run the batch once; each site's keys are gathered, added up and let go inside the hook. Number of answer tokens."""
     index = tokens.highlight.flatten().nonzero().squeeze(-1)
 
-    thread = threading.get_ident()
-
-    def hook(site: Site, sums: _Moments) -> Callable[..., None]:
+    def hook(site: Site) -> Callable[..., None]:
         def gather(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            if threading.get_ident() != thread:
-                return
             keys = site.keys(output).flatten(0, 1)[index.to(output.device)].double()
-            sums.add(*keys.chunk(3))
+            moments.setdefault(site, _zeros(keys)).add(*keys.chunk(3))
 
         return gather
 
-    hooks = {site.key: hook(site, sums) for site, sums in zip(chosen, moments, strict=True)}
+    hooks = [(site.key, hook(site)) for site in chosen]
     with lock(model), torch.no_grad(), watching(hooks):
         if steered(model):
             raise RuntimeError(

@@ -16,7 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from seka.sites import fingerprint, sites
+from seka.fingerprint import fingerprint
+from seka.sites import sites
 
 FORMAT = 1
 #: Vectors stored for every head even where the rank is lower, for a router to use.

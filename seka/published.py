@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seka.fingerprint import fingerprint
 from seka.projections import STORED, Factors, LayerProjection, Projection
-from seka.sites import Site, fingerprint, sites
+from seka.sites import Site, sites
 
 
 def convert(
