@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from seka.fingerprint import fingerprint
 from seka.projections import Projection
-from seka.sites import Site, fingerprint
 
 SCORES = ("energy", "signed")
 WAYS = ("online", "two_pass")
@@ -48,12 +48,19 @@ class Router:
     score: "energy", sum_k s_k (q.u_k)^2 / (||q||^2 sum_k s_k), which no sign and no scale of an expert's moments can
         change; or "signed", the paper's sum_k s_k (q.u_k), with vectors turned at learning time so that the mean
         relevant key projects positively.
+    sharpness: exponent b of (|a| / max|a|)^b, the sign kept. 1 is the paper's; more of it leaves less to experts that fit
+        the prompt less, which matters where experts resemble each other and their scores lie close together.
     way: "online" weighs within the one pass, by queries that lower steered layers have already touched; "two_pass"
         takes them from an unsteered pass of the decoder first, which is the paper's arithmetic.
     """
 
     def __init__(
-        self, experts: Mapping[str, Projection], top: int = 5, score: str = "energy", way: str = "online"
+        self,
+        experts: Mapping[str, Projection],
+        top: int = 5,
+        score: str = "energy",
+        way: str = "online",
+        sharpness: float = 1.0,
     ) -> None:
         if not experts:
             raise ValueError("a router needs at least one expert: Router({name: Projection, ...})")
@@ -61,7 +68,10 @@ class Router:
             raise ValueError(f"score {score!r} is unknown; wanted one of {SCORES}")
         if way not in WAYS:
             raise ValueError(f"way {way!r} is unknown; wanted one of {WAYS}")
+        if not 0 < sharpness < float("inf"):
+            raise ValueError(f"sharpness is {sharpness}; wanted a finite number above 0 (1: the paper's coefficients)")
         self.experts, self.names, self.score, self.way = dict(experts), tuple(experts), score, way
+        self.sharpness = sharpness
         first = self.names[0]
         self.layers = self.experts[first].layers
         stored = min(p.positive.vectors.shape[2] for e in self.experts.values() for p in e.parts.values())
@@ -88,11 +98,16 @@ class Router:
 
     @classmethod
     def load(
-        cls, source: Mapping[str, str | Path] | str | Path, top: int = 5, score: str = "energy", way: str = "online"
+        cls,
+        source: Mapping[str, str | Path] | str | Path,
+        top: int = 5,
+        score: str = "energy",
+        way: str = "online",
+        sharpness: float = 1.0,
     ) -> Router:
         """From {name: path}, or from a JSON file that holds just that (paths relative to the file, else as they are)."""
         paths = dict(source) if isinstance(source, Mapping) else _config(Path(source))
-        return cls({name: Projection.load(path) for name, path in paths.items()}, top, score, way)
+        return cls({name: Projection.load(path) for name, path in paths.items()}, top, score, way, sharpness)
 
     @property
     def recommended_gain(self) -> float | None:
@@ -134,12 +149,14 @@ def threshold(projection: Projection, layer: int, min_shift: float, name: str = 
     return part.present & (part.relative_shift >= min_shift)
 
 
-def weigh(query: Tensor, vectors: Tensor, values: Tensor, allowed: Tensor, score: str, site: Site) -> Tensor:
-    """(B, E, H) coefficients a / max|a| from queries (B, Q, D), vectors (E, H, D, K), values (E, H, K), allowed (E, H).
+def weigh(
+    query: Tensor, vectors: Tensor, values: Tensor, allowed: Tensor, score: str, sharpness: float = 1.0
+) -> Tensor:
+    """(B, E, H) coefficients (|a| / max|a|)^sharpness with the sign of a.
 
-    The query heads that share a KV head are averaged.
+    query (B, Q, D), vectors (E, H, D, K), values (E, H, K), allowed (E, H). The query heads that share a KV head are averaged.
     """
-    shared = query.unflatten(1, (site.heads, site.query_heads // site.heads)).mean(2)
+    shared = query.unflatten(1, (vectors.shape[1], -1)).mean(2)
     dots = torch.einsum("bhd,ehdk->behk", shared, vectors)
     if score == "signed":
         raw = (dots * values).sum(-1)
@@ -148,7 +165,8 @@ def weigh(query: Tensor, vectors: Tensor, values: Tensor, allowed: Tensor, score
         raw = (dots.square() * values).sum(-1) / torch.where(scale > 0, scale, 1.0)
     raw = raw * allowed
     largest = raw.abs().amax(1, keepdim=True)
-    return raw / torch.where(largest > 0, largest, 1.0)
+    share = raw / torch.where(largest > 0, largest, 1.0)
+    return share if sharpness == 1 else share.sign() * share.abs() ** sharpness
 
 
 def _config(path: Path) -> dict[str, str | Path]:

@@ -109,6 +109,19 @@ def test_totals(qwen: Any, tokens: Tokens) -> None:
     assert set(Routing(("a",), {0: torch.zeros(1, 1, 2)}).totals().values()) == {0.0}
 
 
+@pytest.mark.parametrize("score", ["energy", "signed"])
+def test_sharpness_is_a_power_of_the_coefficients(qwen: Any, tokens: Tokens, score: str) -> None:
+    """In two passes, where coefficients do not depend on how strongly lower layers were steered."""
+    known = experts(qwen)
+    one = routed(qwen, tokens, Router(known, score=score, way="two_pass"))[1].coefficients
+    out, three = routed(qwen, tokens, Router(known, score=score, way="two_pass", sharpness=3.0))
+    same(three.coefficients, {layer: alpha.double() ** 3 for layer, alpha in one.items()}, 1e-6)
+    assert any((alpha.abs() < 0.5).any() for alpha in three.coefficients.values())
+    assert not torch.allclose(out, routed(qwen, tokens, Router(known, score=score, way="two_pass"))[0])
+    with pytest.raises(ValueError, match="sharpness is 0"):
+        Router(known, sharpness=0)
+
+
 def test_load(qwen: Any, tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a dict and from the published flat JSON, whose paths are relative to the file wherever one stands."""
     known = experts(qwen)

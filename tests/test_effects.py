@@ -1,0 +1,47 @@
+"""What one head does to an answer, against a naive loop over heads and prompts."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from conftest import build_model, build_tokenizer
+from setting import invent
+
+import seka
+from seka.effects import effects
+
+ASKED = [
+    (seka.Prompt.marked("Previously **Ada plays chess**. Currently Ada plays golf. Ada plays"), " chess"),
+    (seka.Prompt.marked("Ada plays **golf** in town. Ada plays"), " golf"),
+    (seka.Prompt.marked("What does **Ada** play?"), " Ada"),
+]
+
+
+def test_one_head_at_a_time_as_a_loop_over_prompts():
+    model, tokenizer = build_model("qwen3"), build_tokenizer()
+    projection = invent(model)
+    found = effects(model, tokenizer, projection, ASKED, positive=6.0, batch_size=2)
+
+    def score(prompt: seka.Prompt, answer: str, steering: seka.Steering | None) -> float:
+        tokens = seka.encode(prompt, tokenizer)
+        wanted = tokenizer(answer, add_special_tokens=False)["input_ids"][0]
+        with torch.no_grad():
+            if steering is None:
+                logits = model(tokens.ids).logits
+            else:
+                with steering.on(tokens):
+                    logits = model(tokens.ids, attention_mask=tokens.attention).logits
+        return float(logits[0, -1].float().log_softmax(-1)[wanted])
+
+    for layer in projection.layers:
+        for head in range(2):
+            steering = seka.Steering(model, projection, 6.0, heads={layer: [head]})
+            moved = [score(*pair, steering) - score(*pair, None) for pair in ASKED]
+            assert float(found[layer][head]) == pytest.approx(sum(moved) / len(moved), abs=1e-4)
+    assert max(float(value.abs().max()) for value in found.values()) > 1e-3
+
+
+def test_nothing_to_look_at_is_an_error():
+    model = build_model("qwen3")
+    with pytest.raises(ValueError, match="no prompts given"):
+        effects(model, build_tokenizer(), invent(model), [], positive=1.0)
