@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 #: Steps of making the embedded model; each module has add_arguments(parser) and run(args, report).
-MINIATURE = ("train", "learn", "card")
+MINIATURE = ("train", "trial", "learn", "card")
+ATTENTION = "attention: eager, sdpa, flex_attention, flash_attention_2, ... (default auto: the fastest that can be had)"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -44,6 +45,7 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     run = commands.add_parser("generate", help="plain and steered answer to a **marked** prompt")
     run.add_argument("text", help="the prompt; **emphasise** and ~~ignore~~ mark words")
     run.add_argument("--model", help="model id or folder (default: the embedded model)")
+    run.add_argument("--attn", default="auto", metavar="NAME", help=ATTENTION)
     source = run.add_mutually_exclusive_group()
     source.add_argument("--expert", metavar="NAME", help="one of the embedded model's experts")
     source.add_argument("--adaptive", action="store_true", help="mix the embedded model's experts (the default)")
@@ -67,6 +69,7 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
 
     learn = commands.add_parser("learn", help="learn a projection for a model from contrastive triplets")
     learn.add_argument("--model", help="model id or folder (default: the embedded model)")
+    learn.add_argument("--attn", default="auto", metavar="NAME", help=ATTENTION)
     learn.add_argument("--out", required=True, metavar="FILE", help="safetensors file to write")
     learn.add_argument("--triplets", metavar="FILE", help="JSONL (default: the bundled triplets)")
     learn.add_argument("--layers", default="all")
@@ -116,7 +119,7 @@ def _generate(args: argparse.Namespace) -> None:
     import seka
     from seka.loading import load
 
-    model, tokenizer = load(args.model)
+    model, tokenizer = load(args.model, attn=args.attn)
     prompt = seka.Prompt.marked(args.text, markers=None if args.literal else seka.MARKERS)
     if prompt.unpaired:
         print(f"seka: {len(prompt.unpaired)} marker(s) without a partner taken as text", file=sys.stderr)
@@ -160,7 +163,10 @@ def _source(args: argparse.Namespace) -> Any:
     from seka.loading import EMBEDDED
 
     if args.projection:
-        return seka.Projection.load(args.projection)
+        projection = seka.Projection.load(args.projection)
+        if args.strength is None and projection.recommended_gain is None:
+            raise ValueError(f"{args.projection} recommends no strength; give one, for example --strength 0.2")
+        return projection
     if args.router:
         return seka.Router.load(args.router)
     if args.model not in (None, EMBEDDED):
@@ -180,7 +186,7 @@ def _learn(args: argparse.Namespace) -> None:
     from seka.loading import load
 
     triplets = seka.triplets.read(args.triplets) if args.triplets else seka.triplets.bundled()
-    model, tokenizer = load(args.model)
+    model, tokenizer = load(args.model, attn=args.attn)
 
     def progress(done: int, total: int) -> None:
         print(f"\r{done} of {total} triplets", end="" if done < total else "\n", file=sys.stderr)

@@ -17,12 +17,14 @@ from seka import Projection, Prompt, Router, Steering, miniature
 from seka.miniature import corpus, evaluate, learn, world
 from seka.miniature.batches import Stream, collate
 from seka.miniature.cases import Options
+from seka.miniature.corpora import CORPORA
 from seka.miniature.model import IGNORED, Network, Shape, document_mask, export
 from seka.miniature.sentences import unwrap, wrap
 from seka.miniature.tokenizer import train_tokenizer
-from seka.miniature.train import Recipe, Run, rate, train
+from seka.miniature.train import Recipe, Run, rate, shares, ship, train
 
-TINY = Shape(vocabulary=400, layers=2, width=32, heads=4, kv_heads=2, head_width=8, inner=48, context=256)
+TINY = Shape(vocabulary=400, layers=2, width=32, heads=4, kv_heads=2, head_width=8, inner=48, context=1024)
+WIDTHS = (128, 1024)
 COUNT = 3000
 
 
@@ -143,9 +145,12 @@ def test_the_rate_warms_up_holds_and_falls_to_nothing():
     assert rate(1.0, 1000, recipe) == 0
 
 
-def test_a_stopped_run_goes_on_as_if_nothing_had_happened(tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", sorted(CORPORA))
+def test_a_stopped_run_goes_on_as_if_nothing_had_happened(tmp_path, monkeypatch, name):
     monkeypatch.setattr("seka.miniature.train.train_tokenizer", partial(train_tokenizer, count=300))
-    recipe = Recipe(steps=4, shape=TINY, tokens=512, short=128, compiled=False, warm_up=2)
+    monkeypatch.setattr("seka.miniature.train.shares", partial(shares, count=50))
+    monkeypatch.setattr("seka.miniature.batches.CHUNK", 64)
+    recipe = Recipe(steps=4, shape=TINY, tokens=512, widths=WIDTHS, compiled=False, warm_up=2, corpus=name)
     whole = train(recipe, tmp_path / "whole", probe_every=0)
     again = stopped_at(recipe, tmp_path / "parts", 2)
     assert again.step == 2
@@ -153,6 +158,12 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(tmp_path, monkeypatch)
     assert parts.step == whole.step == 4
     for (name, a), b in zip(whole.network.state_dict().items(), parts.network.state_dict().values(), strict=True):
         assert torch.equal(a, b), name
+    ship(whole, tmp_path / "shipped")
+    further = Run(replace(recipe, start=str(tmp_path / "shipped")), tmp_path / "further")
+    assert further.step == 0
+    assert further.tokenizer.get_vocab() == whole.tokenizer.get_vocab()
+    for (name, a), b in zip(whole.network.state_dict().items(), further.network.state_dict().values(), strict=True):
+        assert torch.equal(a.bfloat16().float(), b), name  # what is shipped is bfloat16
     with pytest.raises(ValueError, match="another tokens, muon"):
         Run(replace(recipe, tokens=1024, muon=0.5), tmp_path / "parts")
 
@@ -167,10 +178,10 @@ def stopped_at(recipe: Recipe, folder: Path, step: int) -> Run:
 
 def test_the_stream_goes_on_from_a_saved_state(shipped):
     _, tokenizer = shipped
-    stream = Stream(tokenizer, 0, tokens=1024, short=128)
+    stream = Stream(tokenizer, CORPORA["first"], 0, tokens=1024, widths=WIDTHS)
     for _ in range(3):
         stream.next()
-    other = Stream(tokenizer, 0, tokens=1024, short=128)
+    other = Stream(tokenizer, CORPORA["first"], 0, tokens=1024, widths=WIDTHS)
     other.restore(stream.state())
     assert torch.equal(stream.next().ids, other.next().ids)
 

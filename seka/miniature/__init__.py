@@ -1,17 +1,17 @@
 """The embedded language model: where its files are and how to load them. How it is made is in the modules beside.
 
-    python -m seka miniature train | learn | card
+    python -m seka miniature train | trial | learn | card
 
-`world`, `sentences`, `cases`, `instructions`, `records`, `stories` and `corpus` make its text, `tokenizer`, `batches`,
-`model`, `optimiser`, `probe` and `train` make the model, `learn` its experts, `evaluate` and `card` measure
-it. None of them is imported here.
+`world`, `sentences`, `cases`, `instructions`, `records`, `stories` and `corpus` make its text, `wide` the text that training
+goes on with, `corpora` names both; `tokenizer`, `batches`, `model`, `optimiser`, `probe` and `train` make the model, `trial`
+looks at any weights, `learn` makes its experts, `evaluate` and `card` measure it. None of them is imported here.
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
@@ -24,8 +24,8 @@ def path() -> Path:
     return ROOT / "assets" / "miniature"
 
 
-def load() -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:
-    """(model, tokenizer): float32, evaluation mode, on the CPU."""
+def load(**options: Any) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:
+    """(model, tokenizer): float32, evaluation mode, on the CPU. options: more for `from_pretrained`."""
     import torch
     from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
@@ -33,7 +33,7 @@ def load() -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:
         raise FileNotFoundError(
             f"no weights in {path()}; check out the whole repository, or: python -m seka miniature train"
         )
-    model = Qwen3ForCausalLM.from_pretrained(path(), dtype=torch.float32)
+    model = Qwen3ForCausalLM.from_pretrained(path(), dtype=torch.float32, **options)
     model.eval()
     return model, PreTrainedTokenizerFast.from_pretrained(path())
 

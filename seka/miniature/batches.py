@@ -1,7 +1,7 @@
 """From documents to rows of tokens: packs whole documents into windows. It knows shapes, not optimisation.
 
 A row holds several documents one after another. Columns of different documents do not see each other, so every
-document is read as if it stood alone, as a prompt does later. Documents longer than a short window go to long ones.
+document is read as if it stood alone, as a prompt does later. A document goes to the narrowest window it fits in.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from seka.miniature.corpus import documents
+from seka.miniature.corpora import Corpus
 from seka.miniature.model import IGNORED
 
 if TYPE_CHECKING:
@@ -55,11 +55,11 @@ class Stream:
     """Batches of `tokens` columns in all, from the documents of one split; its state can be saved and set again."""
 
     tokenizer: PreTrainedTokenizerFast
+    corpus: Corpus
     seed: int
     split: str = "training"
     tokens: int = 7680
-    short: int = 192
-    long: int = 512
+    widths: tuple[int, ...] = (192, 512, 1024)
     index: int = 0
     ready: dict[int, list[list[list[int]]]] = field(default_factory=dict)
     filling: dict[int, list[list[list[int]]]] = field(default_factory=dict)
@@ -74,10 +74,10 @@ class Stream:
         self.index, self.ready, self.filling = state["index"], state["ready"], state["filling"]
 
     def next(self) -> Batch:
-        """The next batch: long windows as soon as there are enough of them, short ones otherwise."""
+        """The next batch: wide windows as soon as there are enough of them, narrow ones otherwise."""
         while True:
-            for width in (self.long, self.short):
-                rows, count = self.ready.setdefault(width, []), self.tokens // width
+            for width in sorted(self.widths, reverse=True):
+                rows, count = self.ready.setdefault(width, []), max(1, self.tokens // width)
                 if len(rows) >= count:
                     self.ready[width] = rows[count:]
                     end = self.tokenizer.eos_token_id
@@ -86,12 +86,12 @@ class Stream:
             self._read()
 
     def _read(self) -> None:
-        texts = list(islice(documents(self.seed, self.split, self.index), CHUNK))
+        texts = list(islice(self.corpus.documents(self.seed, self.split, self.index), CHUNK))
         self.index += CHUNK
         end = self.tokenizer.eos_token_id
         for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]:
-            document = [*ids, end][: self.long]
-            self._put(document, self.short if len(document) <= self.short else self.long)
+            document = [*ids, end][: max(self.widths)]
+            self._put(document, min(width for width in self.widths if len(document) <= width))
 
     def _put(self, document: list[int], width: int) -> None:
         """Into the fullest open row that has room; the fullest row is closed when too many are open."""

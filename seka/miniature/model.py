@@ -7,10 +7,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ class Shape:
     kv_heads: int = 4
     head_width: int = 32
     inner: int = 640
-    context: int = 512
+    context: int = 1024
     theta: float = 10_000.0
     epsilon: float = 1e-6
 
@@ -166,6 +168,19 @@ class Network(nn.Module):
         return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
 
 
+def low_precision(device: str) -> bool:
+    """Whether the device multiplies bfloat16 faster than float32; a CPU without such instructions only imitates it."""
+    if not device.startswith("cpu"):
+        return True
+    found = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+
+
+def precision(device: str) -> torch.autocast:
+    """The precision of training and probing on a device: bfloat16 products where they are fast, else float32."""
+    return torch.autocast(device.split(":")[0], torch.bfloat16, enabled=low_precision(device))
+
+
 def document_mask(documents: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Which columns see which: documents (B, T) -> (B, 1, 1, T, T), 0 for earlier columns of the same document.
 
@@ -207,6 +222,13 @@ def export(network: Network, end: int) -> Qwen3ForCausalLM:
     model.generation_config.pad_token_id = end
     model.eval()
     return model
+
+
+def adopt(network: Network, folder: Path) -> None:
+    """Take the weights of an exported model of the same shape; its context may have been shorter."""
+    stored = load_file(folder / "model.safetensors")
+    state = {name.removeprefix("model."): value.float() for name, value in stored.items() if name != "lm_head.weight"}
+    network.load_state_dict(state)
 
 
 def shape_dict(shape: Shape) -> dict[str, float]:

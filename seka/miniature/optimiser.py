@@ -9,15 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seka.miniature.model import Network
+from seka.miniature.model import Network, low_precision
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
     """Push the singular values of every matrix in (N, rows, columns) towards 1.
 
-    Five quintic Newton-Schulz steps (K. Jordan, Muon, 2024) in bfloat16.
+    Five quintic Newton-Schulz steps (K. Jordan, Muon, 2024), in bfloat16 where that is the faster one.
     """
-    x = matrices.bfloat16()
+    x = matrices.bfloat16() if low_precision(str(matrices.device)) else matrices
     tall = x.shape[1] > x.shape[2]
     if tall:
         x = x.mT

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from seka.miniature.batches import Stream, collate
-from seka.miniature.cases import Case
-from seka.miniature.model import Network, document_mask
+from seka.miniature.corpora import CORPORA
+from seka.miniature.model import Network, document_mask, precision
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
 @torch.no_grad()
 def validation_loss(network: Network, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, batches: int = 3) -> float:
     """Mean loss in nats per token on the first validation documents."""
-    stream = Stream(tokenizer, recipe.seed, "validation", recipe.tokens, recipe.short, recipe.shape.context)
+    stream = Stream(tokenizer, CORPORA[recipe.corpus], recipe.seed, "validation", recipe.tokens, recipe.widths)
     total = 0.0
     for _ in range(batches):
         batch = stream.next().to(recipe.device)
-        with torch.autocast(recipe.device.split(":")[0], torch.bfloat16):
+        with precision(recipe.device):
             total += float(network.loss(batch.ids, document_mask(batch.documents), batch.targets))
     return round(total / batches, 4)
 
 
 @torch.no_grad()
-def accuracies(network: Network, tokenizer: PreTrainedTokenizerFast, rows: list[Case]) -> dict[str, float]:
+def accuracies(network: Network, tokenizer: PreTrainedTokenizerFast, rows: list[Any]) -> dict[str, float]:
     """`right`: the first token is that of the corpus's answer; `read`: that of any candidate; `first`: of the first one."""
     device = str(next(network.parameters()).device)
     prompts = tokenizer([row.prompt for row in rows], add_special_tokens=False)["input_ids"]
     width = max(map(len, prompts))
     batch = collate([[ids] for ids in prompts], width, 0).to(device)
-    with torch.autocast(device.split(":")[0], torch.bfloat16):
+    with precision(device):
         logits = network(batch.ids, document_mask(batch.documents))
     found = [str(tokenizer.decode([int(logits[n, len(ids) - 1].argmax())])) for n, ids in enumerate(prompts)]
     right = read = first = 0

@@ -6,10 +6,9 @@ text comes back exactly as it went in. Digits are always single tokens, which ma
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING
-
-from seka.miniature.corpus import documents
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -17,8 +16,10 @@ if TYPE_CHECKING:
 END = "<|endoftext|>"
 
 
-def train_tokenizer(seed: int, vocabulary: int, context: int, count: int = 30_000) -> PreTrainedTokenizerFast:
-    """A tokenizer with `vocabulary` tokens learnt on the first `count` training documents of `seed`."""
+def train_tokenizer(
+    documents: Iterable[str], vocabulary: int, context: int, count: int = 30_000
+) -> PreTrainedTokenizerFast:
+    """A tokenizer with `vocabulary` tokens learnt on the first `count` documents."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -34,7 +35,7 @@ def train_tokenizer(seed: int, vocabulary: int, context: int, count: int = 30_00
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,
     )
-    bpe.train_from_iterator(islice(documents(seed), count), trainer)
+    bpe.train_from_iterator(islice(documents, count), trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         eos_token=END,

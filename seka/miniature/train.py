@@ -20,8 +20,8 @@ import torch
 
 from seka.miniature import path
 from seka.miniature.batches import Stream
-from seka.miniature.corpus import cases, draw
-from seka.miniature.model import Network, Shape, document_mask, export
+from seka.miniature.corpora import CORPORA
+from seka.miniature.model import Network, Shape, adopt, document_mask, export, low_precision, precision
 from seka.miniature.optimiser import optimisers
 from seka.miniature.probe import accuracies, validation_loss
 from seka.miniature.tokenizer import train_tokenizer
@@ -29,7 +29,6 @@ from seka.miniature.tokenizer import train_tokenizer
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-PROBED = ("conflict", "several", "biography", "passage", "override", "records", "opening", "pronouns", "choice")
 FREE = ("minutes", "steps", "device", "compiled")
 """What of a recipe may change when a run goes on."""
 Report = Callable[[dict[str, Any]], None]
@@ -37,20 +36,26 @@ Report = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that decides a run, together with the code: budget in minutes or, when `steps` is set, in steps."""
+    """All that decides a run, together with the code: budget in minutes or, when `steps` is set, in steps.
+
+    corpus: "first" or "wide". start: folder of an exported model whose weights and tokenizer the run begins with; ""
+    draws new ones.
+    """
 
     minutes: float = 60.0
     steps: int = 0
     seed: int = 0
     shape: Shape = field(default_factory=Shape)
     tokens: int = 7680
-    short: int = 192
+    widths: tuple[int, ...] = (192, 512, 1024)
     muon: float = 0.02
     adam: float = 3e-3
     warm_up: int = 60
     decay: float = 0.4
     device: str = "cpu"
     compiled: bool = True
+    start: str = ""
+    corpus: str = "wide"
 
 
 def rate(used: float, step: int, recipe: Recipe) -> float:
@@ -62,14 +67,17 @@ class Run:
     """One training run in a folder: tokenizer, checkpoint.pt and log.jsonl live there."""
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
-        self.recipe, self.folder = recipe, folder
+        self.recipe, self.folder, self.corpus = recipe, folder, CORPORA[recipe.corpus]
         folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer = self._tokenizer()
         self.network = Network(recipe.shape)
         self.network.initialise(torch.Generator().manual_seed(recipe.seed))
+        if recipe.start:
+            adopt(self.network, Path(recipe.start))
+            self._remember(Path(recipe.start) / "training_figures.json")
         self.network.to(recipe.device)
         self.optimisers = optimisers(self.network, recipe.muon, recipe.adam)
-        self.stream = Stream(self.tokenizer, recipe.seed, "training", recipe.tokens, recipe.short, recipe.shape.context)
+        self.stream = Stream(self.tokenizer, self.corpus, recipe.seed, "training", recipe.tokens, recipe.widths)
         self.step, self.seconds, self.seen = 0, 0.0, 0
         checkpoint = folder / "checkpoint.pt"
         if checkpoint.exists():
@@ -80,12 +88,23 @@ class Run:
         from transformers import PreTrainedTokenizerFast
 
         place = self.folder / "tokenizer"
+        context = self.recipe.shape.context
         if not place.exists():
-            train_tokenizer(self.recipe.seed, self.recipe.shape.vocabulary, self.recipe.shape.context).save_pretrained(
-                place
-            )
+            if self.recipe.start:
+                tokenizer = PreTrainedTokenizerFast.from_pretrained(self.recipe.start, model_max_length=context)
+            else:
+                tokenizer = train_tokenizer(
+                    self.corpus.documents(self.recipe.seed, "training", 0), self.recipe.shape.vocabulary, context
+                )
+            tokenizer.save_pretrained(place)
         loaded: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(place)
         return loaded
+
+    def _remember(self, earlier: Path) -> None:
+        """Keep what is known of the run that this one begins with; shipping may overwrite it."""
+        kept = self.folder / "before.json"
+        if earlier.exists() and not kept.exists():
+            kept.write_text(earlier.read_text(encoding="utf-8"), encoding="utf-8")
 
     def _restore(self, path: Path) -> None:
         saved = torch.load(path, map_location=self.recipe.device, weights_only=True)
@@ -115,14 +134,17 @@ class Run:
         (self.folder / "checkpoint.new").rename(self.folder / "checkpoint.pt")
 
     def prepare(self) -> None:
-        """Compile the step for both window lengths now, so that the clock of the budget counts training alone."""
-        for width in (self.recipe.short, self.recipe.shape.context):
-            ids = torch.zeros(self.recipe.tokens // width, width, dtype=torch.long, device=self.recipe.device)
-            with torch.autocast(self.recipe.device.split(":")[0], torch.bfloat16):
-                self.loss(
-                    ids, document_mask(ids, torch.bfloat16), ids.clone()
-                ).backward()  # one tensor twice is another graph
+        """Compile the step for every window length now, so that the clock of the budget counts training alone."""
+        for width in self.recipe.widths:
+            rows = max(1, self.recipe.tokens // width)
+            ids = torch.zeros(rows, width, dtype=torch.long, device=self.recipe.device)
+            with precision(self.recipe.device):
+                self.loss(ids, self._mask(ids), ids.clone()).backward()  # one tensor twice is another graph
         self.network.zero_grad(set_to_none=True)
+
+    def _mask(self, documents: torch.Tensor) -> torch.Tensor:
+        kind = torch.bfloat16 if low_precision(self.recipe.device) else torch.float32
+        return document_mask(documents, kind)
 
     @property
     def used(self) -> float:
@@ -139,9 +161,8 @@ class Run:
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * share
         batch = self.stream.next().to(self.recipe.device)
-        mask = document_mask(batch.documents, torch.bfloat16)
-        with torch.autocast(self.recipe.device.split(":")[0], torch.bfloat16):
-            loss = self.loss(batch.ids, mask, batch.targets)
+        with precision(self.recipe.device):
+            loss = self.loss(batch.ids, self._mask(batch.documents), batch.targets)
         loss.backward()
         for optimiser in self.optimisers:
             optimiser.step()
@@ -156,8 +177,8 @@ class Run:
         """Validation loss, and how often the first token of a greedy answer is right, by kind."""
         self.network.eval()
         found = {"validation loss": validation_loss(self.network, self.tokenizer, self.recipe)}
-        for kind in PROBED:
-            rows = cases(kind, 64, "validation", self.recipe.seed)
+        for kind in self.corpus.kinds:
+            rows = self.corpus.cases(kind, 64, "validation", self.recipe.seed)
             found |= {f"{kind} {name}": value for name, value in accuracies(self.network, self.tokenizer, rows).items()}
         self.network.train()
         return found
@@ -206,7 +227,10 @@ def ship(run: Run, folder: Path) -> None:
     export(run.network, end).bfloat16().save_pretrained(folder)
     run.tokenizer.save_pretrained(folder)
     lines = [json.loads(line) for line in (run.folder / "log.jsonl").read_text().splitlines()]
+    kept = run.folder / "before.json"
+    before = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     figures = {
+        "before": [*before.pop("before", []), before] if before else [],
         "recipe": asdict(run.recipe),
         "parameters": sum(p.numel() for p in run.network.parameters()),
         "steps": run.step,
@@ -224,7 +248,7 @@ def shares(run: Run, count: int = 4000) -> dict[str, float]:
     """Share of every kind of document in the corpus's tokens, counted on the first documents."""
     totals: dict[str, int] = defaultdict(int)
     for index in range(count):
-        kind, text = draw(run.recipe.seed, "training", index)
+        kind, text = run.corpus.draw(run.recipe.seed, "training", index)
         totals[kind] += len(run.tokenizer(text)["input_ids"]) + 1
     return {kind: round(total / sum(totals.values()), 4) for kind, total in sorted(totals.items(), key=lambda t: -t[1])}
 
@@ -235,6 +259,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=0, help="budget in steps instead; repeatable on one thread count")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--corpus", choices=sorted(CORPORA), default="wide", help="what to read (default wide)")
+    parser.add_argument("--start", default="", help="folder of a model to train on from, with a fresh optimiser")
+    parser.add_argument("--rate", type=float, default=1.0, help="learning rates as a multiple of the usual ones")
     parser.add_argument("--out", type=Path, default=Path("runs/miniature"), help="folder of log and checkpoint")
     parser.add_argument("--ship", action="store_true", help="write the result to assets/miniature, not to OUT/model")
 
@@ -246,5 +273,9 @@ def run(args: argparse.Namespace, report: Callable[[str], None] | None = None) -
         if report:
             report(", ".join(f"{name} {value}" for name, value in line.items()))
 
-    done = train(Recipe(minutes=args.minutes, steps=args.steps, seed=args.seed, device=args.device), args.out, tell)
+    recipe = Recipe(
+        args.minutes, args.steps, args.seed, device=args.device, start=args.start, corpus=args.corpus,
+        muon=Recipe.muon * args.rate, adam=Recipe.adam * args.rate,
+    )  # fmt: skip
+    done = train(recipe, args.out, tell)
     ship(done, path() if args.ship else args.out / "model")

@@ -1,0 +1,164 @@
+"""Open classes of the generated world: verbs, nouns, wrappers and values that can only be copied."""
+
+from __future__ import annotations
+
+import re
+from random import Random
+
+import pytest
+
+from seka.miniature.wide import coinages, openings, world
+from seka.miniature.wide import sentences as s
+
+COUNT = 1500
+CLASSES = ("any", "coined", "coined_name", "figure", "long", "clock", "date", "code", "nonce_word", "person")
+
+
+def drawn(held: bool = False, count: int = 600) -> list[world.Relation]:
+    return [openings.draw_relation(Random(f"words/{held}/{index}"), held) for index in range(count)]
+
+
+def is_open(relation: world.Relation) -> bool:
+    return relation not in world.relations()
+
+
+def test_both_sides_have_enough_verbs_and_nouns():
+    for file, least in (("verbs.txt", 300), ("nouns.txt", 350)):
+        known = {entry[2] for entry in openings.entries(file, False)}
+        kept = {entry[2] for entry in openings.entries(file, True)}
+        assert len(known | kept) >= least
+        assert len(kept) / len(known | kept) == pytest.approx(openings.SHARE, abs=0.05)
+        assert not known & kept
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_kept_verbs_and_nouns_are_drawn_only_when_asked_for(held):
+    found = [relation for relation in drawn(held) if is_open(relation)]
+    assert len(found) / 600 == pytest.approx(1 - openings.LISTED, abs=0.08)
+    for relation in found:
+        word = relation.name if relation.noun.train else relation.name.split()[0]
+        assert openings.kept(word) == held, relation.name
+
+
+def test_a_subject_and_a_noun_can_be_asked_for():
+    for index in range(300):
+        for subject in ("person", "thing", "placeful"):
+            relation = openings.draw_relation(Random(index), subject=subject, named=True)
+            assert relation.subject == subject
+            assert relation.noun.train
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_open_relations_say_what_the_grammar_needs(held):
+    for relation in filter(is_open, drawn(held)):
+        assert relation.say.train
+        assert relation.say.held
+        assert relation.ask.held
+        for wording in relation.say.train + relation.say.held + relation.only.train:
+            assert wording.count("{V}") == 1, wording
+        for wording in relation.ask.train + relation.ask.held:
+            assert "{X}" in wording, wording
+        for wordings in (relation.say, relation.ask, relation.only, relation.more):
+            slots = set(re.findall(r"\{(\w+)\}", " ".join(wordings.train + wordings.held)))
+            assert slots <= {"X", "V", "a"}
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_cue_ends_before_the_value_and_a_question_does_not_tell_it(held):
+    for index in range(COUNT):
+        random = Random(f"fact/{index}")
+        fact = s.draw_fact(random, held, openings.draw_relation(random, held))
+        style = s.draw_style(random, fact, held)
+        before, after = s.cue(fact, style)
+        whole = before + " " + fact.what + after
+        assert whole == world.sentence(world.fill(style.words, fact.who, fact.what))
+        assert fact.what in s.state(random, fact, style, held)
+        question = s.ask(random, fact, held)
+        assert not re.search(r"[{}]|  ", before + after + question)
+        asked = question.replace(world.sentence(fact.who), "").replace(fact.who, "")
+        if is_open(fact.relation) and len(fact.what) > 4:
+            assert fact.what not in asked
+
+
+def test_open_relations_do_not_say_what_listed_ones_keep():
+    lines = []
+    for index in range(4 * COUNT):
+        random = Random(f"kept/{index}")
+        fact = s.draw_fact(random, False, openings.draw_relation(random))
+        if is_open(fact.relation):
+            lines += [s.state(random, fact), s.ask(random, fact)]
+    everything = "\n".join(lines)
+    for relation in world.relations():
+        for wording in relation.say.held + relation.ask.held:
+            pattern = re.sub(r"\\{(X|V|a)\\}", "(?!to )[^.?\\\\n]{1,40}", re.escape(wording))
+            assert not re.search(pattern, everything), wording
+
+
+def test_every_wrapper_keeps_the_whole_statement():
+    statement = "the old baker bought a lamp"
+    for wording in s.WRAPS.train + s.WRAPS.held:
+        assert wording.count("{s}") == 1
+    found = {s.wrapped(Random(index), statement) for index in range(COUNT)}
+    assert all(statement in text for text in found)
+    assert len(found) == len(s.WRAPS.train) + 1
+    assert not found & {wording.replace("{s}", statement) for wording in s.WRAPS.held}
+    assert s.wrapped(Random(0), "Ann, job: baker", share=1.0) == "Ann, job: baker"
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_values_of_the_two_sides_never_meet(kind):
+    sides = [{world.value(Random(f"{kind}/{index}"), kind, held) for index in range(COUNT)} for held in (False, True)]
+    assert not sides[0] & sides[1]
+    assert all(value == value.strip() and value for value in sides[0] | sides[1])
+
+
+def test_invented_values_have_many_shapes():
+    values = [coinages.coined(Random(index)) for index in range(COUNT)]
+    names = [coinages.coined_name(Random(index)) for index in range(COUNT)]
+    assert len(set(values)) > 0.95 * COUNT
+    assert len(set(names)) > 0.95 * COUNT
+    assert any(" " in value for value in values)
+    assert any("-" in value for value in values)
+    assert {len(name.split()) for name in names} == {1, 2, 3}
+    assert all(2 <= len(coinages.phrase(Random(index)).split()) <= 9 for index in range(COUNT))
+
+
+def test_forms_of_verbs():
+    forms = {
+        entry: openings.verb(entry) for entry in ("carry", "stop", "visit", "tie/tied/tied/tying up", "*love", "mix")
+    }
+    assert forms["carry"].third == "carries"
+    assert forms["carry"].past == "carried"
+    assert forms["stop"].ing == "stopping"
+    assert forms["visit"].past == "visited"
+    assert forms["tie/tied/tied/tying up"].ing == "tying up"
+    assert forms["*love"].ing == "loving"
+    assert forms["*love"].state
+    assert forms["mix"].third == "mixes"
+
+
+def test_relations_that_share_a_word_clash():
+    lost = next(r for r in world.relations() if "What did {X} lose?" in r.ask.train)
+    loses = openings.verb_relation(Random(0), "person", "thing", "lose/lost/lost")
+    waves = openings.verb_relation(Random(0), "person", "person", "wave to")
+    assert openings.clash(lost, loses)
+    assert openings.clash(loses, lost)
+    assert not openings.clash(lost, waves)
+    assert not openings.clash(lost, lost)
+
+
+def test_values_are_often_such_as_can_only_be_copied():
+    known = {word.lower() for kind in world.HELD for word in world.words(kind)}
+    found = []
+    for index in range(COUNT):
+        random = Random(index)
+        found += s.draw_values(random, openings.draw_relation(random), 1)
+    copied = [value for value in found if not set(re.findall(r"[^\W\d_]{2,}", value.lower())) & known]
+    assert 0.3 < len(copied) / COUNT < 0.6
+
+
+def test_the_article_goes_by_the_sound():
+    for word in ("apple", "Oslo", "hour", "heirloom", "uncle", "unknown word", "8"):
+        assert world.article(word) == "an"
+    for word in ("lamp", "hat", "unicycle", "use", "one of them", "ukulele", "Europe"):
+        assert world.article(word) == "a"
