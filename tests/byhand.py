@@ -1,6 +1,7 @@
 """Steering written out a second time, slowly: one unpadded row, no cache, keys edited token by token and head by head.
 
-Nothing of seka's arithmetic is called; only the numbers of a `Projection` are read. `Plan` says what to do, `run` does it.
+Nothing of seka's arithmetic is called; only the numbers of a `Projection` are read, and `places` says where keys are by
+the tests' own table. `Plan` says what to do, `run` does it.
 """
 
 from __future__ import annotations
@@ -10,21 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from setting import HEADS, QUERY_HEADS, WIDTH
+from places import places
 from torch import Tensor
 
 import seka
-
-#: Where the key of each family is final before the rotary embedding, and how that module lays it out.
-KEY = {
-    "qwen3": ("k_norm", "thd"),
-    "qwen2": ("k_proj", "flat"),
-    "llama": ("k_proj", "flat"),
-    "mistral": ("k_proj", "flat"),
-    "gemma2": ("k_proj", "flat"),
-    "gemma3_text": ("k_norm", "htd"),
-    "olmo2": ("k_norm", "flat"),
-}
 
 
 @dataclass(eq=False)
@@ -45,8 +35,9 @@ class Plan:
     matrices: dict[tuple[int, int, int, str], Tensor] = field(default_factory=dict)
 
     def acts(self, layer: int, head: int) -> bool:
-        heads = {n: range(HEADS) for n in self.experts[0].parts} if self.heads is None else self.heads
-        return head in heads.get(layer, ())
+        if self.heads is None:
+            return layer in self.experts[0].parts
+        return head in self.heads.get(layer, ())
 
     def matrix(self, expert: int, layer: int, head: int, channel: str) -> Tensor:
         """(D, D) float64, summed from outer products."""
@@ -55,11 +46,12 @@ class Plan:
             part = self.experts[expert].parts[layer]
             factors = part.negative if channel == "negative" else part.positive
             count = self.top if channel == "leading" else int(factors.rank[head])
-            total = torch.zeros((WIDTH, WIDTH), dtype=torch.float64)
+            width = factors.vectors.shape[1]
+            total = torch.zeros((width, width), dtype=torch.float64)
             for r in range(count):
                 u = factors.vectors[head, :, r].double()
                 total += torch.outer(u, u)
-            self.matrices[at] = torch.eye(WIDTH, dtype=torch.float64) - total if channel == "negative" else total
+            self.matrices[at] = torch.eye(width, dtype=torch.float64) - total if channel == "negative" else total
         return self.matrices[at]
 
     def edit(self, layer: int, head: int, key: Tensor, weight: float, alpha: Tensor | None) -> Tensor:
@@ -80,9 +72,10 @@ class Plan:
 
     def weigh(self, layer: int, query: Tensor) -> Tensor:
         """(E, H) float64 from one token's queries (Q, D)."""
-        alpha = torch.zeros((len(self.experts), HEADS), dtype=torch.float64)
-        share = QUERY_HEADS // HEADS
-        for head in range(HEADS):
+        heads = len(self.experts[0].parts[layer].present)
+        alpha = torch.zeros((len(self.experts), heads), dtype=torch.float64)
+        share = len(query) // heads
+        for head in range(heads):
             q = sum(query[head * share + i] for i in range(share)).double() / share
             for m, expert in enumerate(self.experts):
                 if (m, layer, head) in self.absent or not self.acts(layer, head):
@@ -99,15 +92,6 @@ class Plan:
         return alpha
 
 
-def queries(family: str, attention: Any, hidden: Tensor, column: int) -> Tensor:
-    """(Q, D) of one column from the layer's own input (1, T, hidden), after the query norm where there is one."""
-    flat = attention.q_proj(hidden[:, column : column + 1])
-    if family == "olmo2":
-        return attention.q_norm(flat).view(QUERY_HEADS, WIDTH)
-    split = flat.view(1, 1, QUERY_HEADS, WIDTH)
-    return (attention.q_norm(split) if hasattr(attention, "q_norm") else split).view(QUERY_HEADS, WIDTH)
-
-
 def run(
     model: Any,
     family: str,
@@ -115,13 +99,16 @@ def run(
     marks: Mapping[int, float],
     plan: Plan | None,
     length: int | None = None,
+    cache: Any = None,
 ) -> tuple[Tensor, dict[int, Tensor]]:
-    """(T, V) logits of one row and {layer: (E, H)} coefficients. length: where the prompt ends, when ids go on."""
-    if plan is None:
-        with torch.no_grad():
-            return model(torch.tensor([list(ids)]), use_cache=False).logits[0], {}
+    """(T, V) logits of one row and {layer: (E, H)} coefficients.
+
+    length: where the prompt ends, when ids go on. cache: an empty cache of transformers' to look into afterwards.
+    """
     last = (len(ids) if length is None else length) - 1
     alphas: dict[int, Tensor] = {}
+    if plan is None:
+        return _forward(model, family, ids, None, last, cache), alphas
     if plan.score is not None and plan.way == "two_pass":
         _forward(model, family, ids, lambda layer, q, k: alphas.update({layer: plan.weigh(layer, q)}), last)
     ahead = dict(alphas)
@@ -135,50 +122,56 @@ def run(
                 alphas[layer] = plan.weigh(layer, query)
             alpha = (ahead if plan.way == "two_pass" else alphas)[layer]
         for column, weight in marks.items():
-            for head in range(HEADS):
+            for head in range(keys.shape[1]):
                 if column < len(keys) and plan.acts(layer, head):
                     edited = plan.edit(layer, head, keys[column, head].double(), weight, alpha)
                     keys[column, head] = edited.to(keys.dtype)
 
-    return _forward(model, family, ids, act, last), alphas
+    return _forward(model, family, ids, act, last, cache), alphas
 
 
 def _forward(
-    model: Any, family: str, ids: Sequence[int], act: Callable[[int, Tensor, Tensor], None], last: int
+    model: Any,
+    family: str,
+    ids: Sequence[int],
+    act: Callable[[int, Tensor, Tensor], None] | None,
+    last: int,
+    cache: Any = None,
 ) -> Tensor:
-    """Logits (T, V) of a forward in which act(layer, query (Q, D), keys (T, H, D)) may change each layer's keys."""
-    name, axes = KEY[family]
+    """Logits (T, V) of a forward in which act(layer, query (Q, D), keys (T, H, D)) may change each layer's keys.
+
+    query: of column `last`, computed from the attention's own input.
+    """
     patched, handles = [], []
     seen: dict[int, Tensor] = {}
 
-    def replace(layer: int, module: Any) -> None:
-        original = module.forward
+    def replace(place: Any) -> None:
+        original = place.module.forward
 
         def forward(inputs: Tensor) -> Tensor:
-            out = original(inputs).clone()
-            keys = (
-                out[0].transpose(0, 1) if axes == "htd" else out[0].view(-1, HEADS, WIDTH) if axes == "flat" else out[0]
-            )
-            act(layer, seen[layer], keys)  # a view: what is written there is written in `out`
+            out = original(inputs)
+            if place.layer not in seen:  # a fused projection, asked for the query
+                return out
+            out = out.clone()
+            act(place.layer, seen.pop(place.layer), place.keys(out))  # a view: written there is written in `out`
             return out
 
-        module.forward = forward
-        patched.append(module)
+        place.module.forward = forward
+        patched.append(place.module)
 
-    def note(layer: int, attention: Any) -> Callable[..., None]:
+    def note(place: Any) -> Callable[..., None]:
         def hook(_module: Any, args: Any, kwargs: Any) -> None:
             hidden = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
-            seen[layer] = queries(family, attention, hidden, last)
+            seen[place.layer] = place.query(hidden[:, last : last + 1])
 
         return hook
 
     try:
-        for layer, block in enumerate(model.model.layers):
-            attention = block.self_attn
-            handles.append(attention.register_forward_pre_hook(note(layer, attention), with_kwargs=True))
-            replace(layer, getattr(attention, name))
+        for place in places(model, family) if act is not None else ():
+            handles.append(place.attention.register_forward_pre_hook(note(place), with_kwargs=True))
+            replace(place)
         with torch.no_grad():
-            return model(torch.tensor([list(ids)]), use_cache=False).logits[0]
+            return model(torch.tensor([list(ids)]), past_key_values=cache, use_cache=cache is not None).logits[0]
     finally:
         for module in patched:
             del module.forward

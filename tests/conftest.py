@@ -1,4 +1,4 @@
-"""Tiny random models of each family and a byte-level tokenizer, built here; nothing is downloaded."""
+"""Tiny random models and a byte-level tokenizer, built here; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from typing import Any
 
 import pytest
 import torch
+from families import build
 from hypothesis import settings
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 import seka
 
+#: Families for tests whose law does not depend on where keys are; all of them are in `families.FAMILIES`.
 FAMILIES = ("qwen3", "qwen2", "llama", "mistral", "gemma2", "gemma3_text", "olmo2")
 
 PROMPTS = [
@@ -56,34 +58,10 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 @cache
 def build_model(
-    family: str = "qwen3", dtype: torch.dtype | None = None, layers: int = 3, seed: int = 0, **changes: Any
+    family: str = "qwen3", dtype: torch.dtype | None = None, layers: int | None = None, seed: int = 0, **changes: Any
 ) -> Any:
-    """A random causal model: 2 KV heads, 4 query heads, width 16. Weights are scaled up so that attention is not flat.
-
-    float64 and SDPA, but float32 and eager for Gemma 2: transformers runs it in eager attention only (soft caps), and
-    eager attention makes NaN of padding rows in float64.
-    """
-    eager = family == "gemma2"
-    dtype = dtype or (torch.float32 if eager else torch.float64)
-    torch.manual_seed(seed)
-    settings = {
-        "vocab_size": 400,
-        "hidden_size": 64,
-        "intermediate_size": 96,
-        "num_hidden_layers": layers,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 16,
-        "max_position_embeddings": 512,
-        "initializer_range": 0.2,
-        "bos_token_id": None,
-        "eos_token_id": None,
-        "pad_token_id": 0,
-        **{name: list(value) if isinstance(value, tuple) else value for name, value in changes.items()},
-    }
-    config = AutoConfig.for_model(family, **settings)
-    attention = "eager" if eager else "sdpa"
-    return AutoModelForCausalLM.from_config(config, dtype=dtype, attn_implementation=attention).eval()
+    """The tiny model of a family, as `families.build` makes it; made once."""
+    return build(family, dtype, layers, seed, **changes)
 
 
 @pytest.fixture

@@ -10,23 +10,26 @@ from typing import Any
 
 import torch
 from conftest import PROMPTS, build_model
+from families import FAMILIES
 from torch import Tensor
 
 import seka
 from seka import Projection, Router, Steering
+from seka.fingerprint import fingerprint
 from seka.projections import Factors, LayerProjection
 from seka.routing import Routing
-from seka.sites import decoder, fingerprint
+from seka.sites import decoder, sites
 from seka.tokens import Tokens
 
 HEADS, QUERY_HEADS, WIDTH = 2, 4, 16
 
-#: How far float64 logits may lie from those by hand: the norms round to float32 inside. Gemma 2 runs in float32.
+#: How far float64 logits may lie from those by hand: the norms round to float32 inside.
 CLOSE = 1e-6
 
 
 def close(family: str) -> float:
-    return 5e-5 if family == "gemma2" else CLOSE
+    """The tolerance of a family's logits; the table of families says why some run in float32."""
+    return CLOSE if FAMILIES[family].dtype == torch.float64 else 5e-5
 
 
 def steerable(family: str, **changes: Any) -> Any:
@@ -85,24 +88,24 @@ def tokens_of(rows: Sequence[tuple[Sequence[int], Mapping[int, float]]]) -> Toke
 def invent(model: Any, seed: int = 0, layers: Sequence[int] | None = None, **header: Any) -> seka.Projection:
     """A projection of random orthonormal factors for this model; ranks 3 to 8 differ between heads and channels."""
     generator = torch.Generator().manual_seed(seed)
-    stored = 8
+    found = {site.layer: site for site in sites(model)}
 
-    def factors() -> Factors:
-        gauss = torch.randn((HEADS, WIDTH, WIDTH), generator=generator, dtype=torch.float64)
-        vectors = torch.linalg.qr(gauss).Q[:, :, :stored].float().contiguous()
-        values = torch.rand((HEADS, WIDTH), generator=generator).sort(descending=True).values + 0.1
-        return Factors(values, torch.randint(3, stored + 1, (HEADS,), generator=generator), vectors)
+    def factors(heads: int, width: int) -> Factors:
+        gauss = torch.randn((heads, width, width), generator=generator, dtype=torch.float64)
+        vectors = torch.linalg.qr(gauss).Q[:, :, :8].float().contiguous()
+        values = torch.rand((heads, width), generator=generator).sort(descending=True).values + 0.1
+        return Factors(values, torch.randint(3, 9, (heads,), generator=generator), vectors)
 
-    parts = {
-        layer: LayerProjection(
-            factors(),
-            factors(),
-            torch.rand(HEADS, generator=generator) + 1,
-            torch.rand(HEADS, generator=generator) + 0.1,
-            torch.ones(HEADS, dtype=torch.bool),
+    parts = {}
+    for layer in found if layers is None else layers:
+        heads, width = found[layer].heads, found[layer].width
+        parts[layer] = LayerProjection(
+            factors(heads, width),
+            factors(heads, width),
+            torch.rand(heads, generator=generator) + 1,
+            torch.rand(heads, generator=generator) + 0.1,
+            torch.ones(heads, dtype=torch.bool),
         )
-        for layer in (layers if layers is not None else range(len(model.model.layers)))
-    }
     return seka.Projection(parts, {**fingerprint(model), "name": f"invented {seed}", "oriented": True, **header})
 
 
@@ -117,7 +120,8 @@ def counted(model: Any) -> Iterator[list[tuple[int, ...]]]:
 
     def note(_module: Any, args: Any, kwargs: Any) -> None:
         ids = kwargs.get("input_ids", args[0] if args else None)
-        shapes.append(tuple(ids.shape))
+        inputs = kwargs["inputs_embeds"] if ids is None else ids  # a wrapper hands embeddings on
+        shapes.append(tuple(inputs.shape[:2]))
 
     handle = decoder(model).register_forward_pre_hook(note, with_kwargs=True)
     try:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from conftest import build_model
 
 import seka
 from seka import figures
@@ -27,6 +28,23 @@ def test_heads_shows_every_shift_and_outlines_what_is_steered(qwen: Any, project
     boxes = {(round((s.y0 + s.y1) / 2), round((s.x0 + s.x1) / 2)) for s in figure.layout.shapes}
     assert boxes == {(0, 1), (2, 0), (2, 1)}
     assert figure.layout.yaxis.autorange == "reversed"
+
+
+def test_layers_and_heads_that_are_not_there_take_no_room(learnt: Callable[..., seka.Projection]) -> None:
+    """Layers 0 and 3 of four, and layers of two heads and of one."""
+    for name, layers, empty in (("qwen3_next", (0, 3), []), ("gemma4_text", (0, 1), [(1, 1)])):
+        model = build_model(name)
+        projection = learnt(model)
+        steering = seka.Steering(model, seka.Router({"a": projection, "b": projection.random()}), 1.0)
+        routing = Routing(("a",), {n: torch.ones(1, 1, len(projection.shift[n])) for n in layers})
+        for figure in (figures.heads(projection, steering), figures.router(routing)):
+            trace = figure.data[0]
+            assert (tuple(trace.y), tuple(trace.x)) == (layers, (0, 1))
+            assert [(y, x) for y in range(2) for x in range(2) if trace.z[y][x] is None] == empty
+            assert figure.layout.yaxis.type == "category"
+        shapes = figures.heads(projection, steering).layout.shapes
+        boxes = {(round((s.y0 + s.y1) / 2), round((s.x0 + s.x1) / 2)) for s in shapes}
+        assert boxes == {(y, x) for y in range(2) for x in range(2)} - set(empty)
 
 
 def test_heads_leaves_unknown_heads_empty(projection: seka.Projection) -> None:

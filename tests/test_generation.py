@@ -63,9 +63,9 @@ def test_the_plain_text_is_that_of_an_unmarked_prompt(qwen: Any, tokenizer: Any)
 def test_a_stream_grows(qwen: Any, tokenizer: Any) -> None:
     """One comparison a step, each going on where the last ended; the model is called once for each."""
     model = steerable("qwen3")
-    before = footprint(model)
+    before, steering = footprint(model), steering_of(model)
     with counted(model) as calls:
-        steps = list(seka.stream(model, tokenizer, PROMPT, steering_of(model), max_new_tokens=7))
+        steps = list(seka.stream(model, tokenizer, PROMPT, steering, max_new_tokens=7))
     assert footprint(model) == before
     length = len(rows_of(seka.encode(PROMPT, tokenizer))[0][0])
     assert calls == [(2, length)] + [(2, 1)] * 6  # a whole prompt once, then a token each

@@ -157,10 +157,10 @@ def test_the_length_of_the_query_does_not_matter(qwen: Any) -> None:
     allowed = torch.ones((3, HEADS), dtype=torch.bool)
     for score in SCORES:
         one, other = (
-            weigh(query * scale, router.vectors(0), router.values(0), allowed, score, site) for scale in (1.0, 37.0)
+            weigh(query * scale, router.vectors(0), router.values(0), allowed, score) for scale in (1.0, 37.0)
         )
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
-    nothing = weigh(query * 0, router.vectors(0), router.values(0), allowed, "energy", site)
+    nothing = weigh(query * 0, router.vectors(0), router.values(0), allowed, "energy")
     assert not nothing.any()  # no NaN from a query of length 0
 
 

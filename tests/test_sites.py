@@ -1,91 +1,178 @@
-"""Where the keys are: each family against keys computed by hand, and every refusal by name and reason."""
+"""Where the keys are: each family against its own cache and its own attention weights."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 import torch
-from conftest import FAMILIES, build_model
-from naive import hooks_of, keys_by_hand
-from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM
+from cells import cell, expected
+from conftest import build_model
+from families import FAMILIES, build
+from naive import hooks_of
+from places import places
+from torch import Tensor, nn
 
-from seka import UnsupportedModel
-from seka.sites import SUPPORTED, _sample, context_length, decoder, fingerprint, sites, watching
+from seka.eager import watching
+from seka.layout import Layout
+from seka.sites import SUPPORTED, Site, blocks, context_length, decoder, sites
 
-LAYOUT = {"qwen3": "thd", "gemma3_text": "htd"}
-
-
-def outputs(model: Any, modules: list[nn.Module], columns: int) -> tuple[list[int], dict[nn.Module, torch.Tensor]]:
-    seen: dict[nn.Module, torch.Tensor] = {}
-    ids = [(7 * i + 3) % 100 for i in range(columns)]
-    hook = lambda module, _, output: seen.__setitem__(module, output)  # noqa: E731
-    with torch.no_grad(), watching(dict.fromkeys(modules, hook)):
-        model(input_ids=torch.tensor([ids]), use_cache=False)
-    return ids, seen
+every = pytest.mark.parametrize("name", list(FAMILIES))
+IDS = [31, 7, 112, 58, 203, 94, 5]
+Hooks = Sequence[tuple[nn.Module, Callable[..., Any]]]
 
 
-@pytest.mark.parametrize("columns", [1, 2, 4, 7, 16])  # among them the head counts and the head width
-def test_keys_are_those_computed_by_hand(model: Any, family: str, columns: int) -> None:
-    """Never guessed from a shape: T = H is as good as any other length."""
-    found = sites(model)
-    ids, seen = outputs(model, [site.key for site in found], columns)
-    for site, expected in zip(found, keys_by_hand(model, family, ids), strict=True):
-        keys = site.keys(seen[site.key])
-        assert keys.shape == (1, columns, site.heads, site.width)
-        torch.testing.assert_close(keys[0], expected, rtol=1e-5, atol=1e-5)
+def call(model: Any, hooks: Hooks = (), **options: Any) -> Any:
+    with torch.no_grad(), watching(hooks):
+        return model(input_ids=torch.tensor([IDS]), **options)
 
 
-def test_geometry(model: Any, family: str) -> None:
-    found = sites(model)
-    assert [site.layer for site in found] == [0, 1, 2]
-    assert {(site.heads, site.query_heads, site.width) for site in found} == {(2, 4, 16)}
-    assert {site.key_axes for site in found} == {site.query_axes for site in found} == {LAYOUT.get(family, "flat")}
-    normed = family in ("qwen3", "gemma3_text", "olmo2")
-    for site, block in zip(found, model.model.layers, strict=True):
-        assert site.attention is block.self_attn
-        assert site.key is (block.self_attn.k_norm if normed else block.self_attn.k_proj)
-        assert site.query is (block.self_attn.q_norm if normed else block.self_attn.q_proj)
-    assert decoder(model) is model.model
-    assert context_length(model) == 512
-    assert sites(model) is found
+def cached(model: Any, hooks: Hooks = ()) -> dict[int, tuple[Tensor, Tensor]]:
+    """{layer: keys and values (1, heads, T, width)} of every layer that keeps some."""
+    layers = call(model, hooks, use_cache=True).past_key_values.layers
+    kept = {n: getattr(layer, "keys", None) for n, layer in enumerate(layers)}
+    return {n: (keys, layers[n].values) for n, keys in kept.items() if keys is not None and keys.numel()}
 
 
-def test_pack_undoes_keys(model: Any) -> None:
-    site = sites(model)[1]
-    _, seen = outputs(model, [site.key, site.query], 5)
-    packed = site.pack(site.keys(seen[site.key]))
-    assert packed.shape == seen[site.key].shape
-    assert torch.equal(packed, seen[site.key])
-    assert site.queries(seen[site.query]).shape == (1, 5, 4, 16)
+def outputs(model: Any, modules: Sequence[nn.Module]) -> dict[nn.Module, Any]:
+    seen: dict[nn.Module, Any] = {}
+    call(model, [(module, lambda m, _, output: seen.__setitem__(m, output)) for module in modules])
+    return seen
 
 
-def test_queries_are_those_of_the_layer() -> None:
-    """Query head by query head, from the layer's own weights."""
-    for family in ("qwen3", "gemma3_text", "llama", "olmo2"):
-        model = build_model(family)
-        site, block = sites(model)[0], model.model.layers[0]
-        ids, seen = outputs(model, [site.query], 4)
-        with torch.no_grad():
-            state = model.model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states[0]
-            state = state if family == "olmo2" else block.input_layernorm(state)
-            weight = block.self_attn.q_proj.weight
-            for head in range(4):
-                query = state[0] @ weight[16 * head : 16 * head + 16].T
-                if family in ("qwen3", "gemma3_text"):
-                    query = block.self_attn.q_norm(query)
-                if family == "olmo2":
-                    query = block.self_attn.q_norm(state[0] @ weight.T)[:, 16 * head : 16 * head + 16]
-                torch.testing.assert_close(site.queries(seen[site.query])[0, :, head], query)
+def scaled(layout: Layout, factors: Tensor) -> Callable[..., Tensor]:
+    """A hook that multiplies heads (1, T, H, D) by (T, H, 1)."""
+    return lambda _module, _inputs, output: layout.write(output, layout.read(output) * factors.to(output))
 
 
-def test_looking_leaves_no_hook(family: str) -> None:
-    model = build_model(family, seed=5)
-    before = hooks_of(model)
-    sites(model)
+def same(one: Tensor, other: Tensor) -> None:
+    """But for rounding: some families turn keys in float32, whatever their type."""
+    torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+@every
+def test_an_edit_changes_the_cached_keys_of_its_columns_and_nothing_else(name: str) -> None:
+    """By the very ratio of the edit, so nothing normalises them afterwards; one head and two columns at a time."""
+    model = build_model(name)
+    plain = cached(model)
+    assert set(plain) == {site.layer for site in sites(model)}
+    for site in sites(model):
+        factors = torch.ones(len(IDS), site.heads, 1, dtype=torch.float64)
+        factors[[2, 3], -1, 0] = torch.tensor([1.75, 0.25], dtype=torch.float64)
+        steered = cached(model, [(site.key, scaled(site.key_layout, factors))])
+        keys, values = plain[site.layer]
+        wanted = factors.transpose(0, 1).repeat_interleave(keys.shape[1] // site.heads, 0).to(keys)
+        same(steered[site.layer][0], keys * wanted)
+        left_alone = (wanted == 1).expand_as(keys[0])
+        assert torch.equal(steered[site.layer][0][0][left_alone], keys[0][left_alone])
+        assert torch.equal(steered[site.layer][1], values)
+        below, above = (
+            [torch.equal(steered[n][0], plain[n][0]) for n in plain if (n < site.layer) is lower and n != site.layer]
+            for lower in (True, False)
+        )
+        assert all(below)
+        assert not any(above)  # later layers see it in the residual stream: the edit was no edit of nothing
+
+
+@every
+def test_queries_are_those_the_attention_uses(name: str) -> None:
+    """Another query for one head and column changes that row of attention weights and no other."""
+    model = build(name, attention="eager")
+    for site in sites(model):
+        factors = torch.ones(len(IDS), site.query_heads, 1, dtype=torch.float64)
+        factors[5, 2] = 0.25
+        plain, bent = (
+            outputs_of(model, site, hooks) for hooks in ((), [(site.query, scaled(site.query_layout, factors))])
+        )
+        assert plain.shape == (site.query_heads, len(IDS), len(IDS))
+        changed = (plain != bent).any(-1)
+        assert changed.nonzero().tolist() == [[2, 5]]
+
+
+def outputs_of(model: Any, site: Site, hooks: Hooks) -> Tensor:
+    """(Q, T, T) attention weights of a layer."""
+    seen: list[Tensor] = []
+    call(model, [*hooks, (site.attention, lambda _m, _i, output: seen.append(output[1][0]))], use_cache=False)
+    return seen[0]
+
+
+@every
+def test_sites_are_where_the_table_says(name: str) -> None:
+    """Layers, heads, widths, keys and queries: by the modules that the table names, cut up by hand."""
+    model = build_model(name)
+    found, by_hand = sites(model), places(model, name)
+    assert [(s.layer, s.attention, s.key, s.heads, s.query_heads, s.width) for s in found] == [
+        (p.layer, p.attention, p.module, p.heads, p.query_heads, p.width) for p in by_hand
+    ]
+    inputs: dict[nn.Module, Tensor] = {}
+
+    def note(module: nn.Module, args: Any, kwargs: Any) -> None:
+        inputs[module] = kwargs["hidden_states"] if "hidden_states" in kwargs else args[0]
+
+    handles = [site.attention.register_forward_pre_hook(note, with_kwargs=True) for site in found]
+    seen = outputs(model, [module for site in found for module in {site.key, site.query}])
+    for handle in handles:
+        handle.remove()
+    for site, place in zip(found, by_hand, strict=True):
+        assert torch.equal(site.keys(seen[site.key])[0], place.keys(seen[site.key]))
+        for column in (0, 4):
+            with torch.no_grad():
+                query = place.query(inputs[site.attention][:, column : column + 1])
+            same(site.queries(seen[site.query])[0, column], query)
+
+
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if family.like])
+def test_families_like_another_answer_as_by_hand(name: str) -> None:
+    """The other one goes through every mode of decoding; these through the plainest."""
+    assert FAMILIES[FAMILIES[name].like].axes == FAMILIES[name].axes
+    assert cell(name).produce() == expected(cell(name))
+
+
+@pytest.mark.parametrize("columns", [1, 2, 4, 16])  # among them every head count, and the width
+def test_reading_and_writing_do_not_depend_on_the_number_of_columns(columns: int) -> None:
+    found = {site for name in FAMILIES for site in sites(build_model(name))}
+    layouts = {(s.key_layout, s.heads) for s in found} | {(s.query_layout, s.query_heads) for s in found}
+    assert len(layouts) > 12
+    for layout, heads in layouts:
+        places = layout.groups * layout.places
+        shape = (2, places, columns, layout.width) if layout.swapped else (2, columns, places, layout.width)
+        output = torch.randn(shape)
+        held = layout.read(output)
+        assert held.shape == (2, columns, heads, layout.width)
+        assert torch.equal(layout.write(output, held), output)
+        negative = layout.write(output, -held)
+        assert torch.equal(layout.read(negative), -held)
+        assert int((negative != output).sum()) == held.numel()
+        if not layout.swapped:
+            assert torch.equal(layout.read(output.flatten(2)), held)
+            assert torch.equal(layout.write(output.flatten(2), -held), negative.flatten(2))
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3", "gemma4_text", "gpt2", "qwen3_next", "falcon_h1", "bloom"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_looking_leaves_no_trace(name: str, dtype: torch.dtype) -> None:
+    """In any type, though rounding is coarse there; and in training, though dropout tells equal rows apart."""
+    model = build(name, dtype, seed=5).train()
+    before, frozen = hooks_of(model), model.get_input_embeddings().eval()
+    assert sites(model) is sites(model)
     assert hooks_of(model) == before
+    assert {module for module in model.modules() if not module.training} == set(frozen.modules())
+
+
+def test_decoders_are_found_wherever_they_are() -> None:
+    for name, inside in (
+        ("qwen3", "model"),
+        ("gemma3", "model.language_model"),
+        ("gpt2", "transformer"),
+        ("gpt_neox", "gpt_neox"),
+        ("llama4_text", "model"),
+        ("opt", "model.decoder"),
+    ):
+        model = build_model(name)
+        assert decoder(model) is decoder(decoder(model)) is model.get_submodule(inside)
+        assert len(blocks(model)) == 3
+        assert context_length(model) == 512
 
 
 def test_watching_ends_with_its_block(qwen: Any) -> None:
@@ -93,88 +180,22 @@ def test_watching_ends_with_its_block(qwen: Any) -> None:
     inside = []
 
     def fail() -> None:
-        with watching({qwen.model.norm: lambda *_: None}):
+        with watching([(qwen.model.norm, lambda *_: None), (qwen.model.norm, lambda *_: None)]):
             inside.append(hooks_of(qwen))
             raise RuntimeError("on purpose")
 
     with pytest.raises(RuntimeError, match="on purpose"):
         fail()
-    assert inside == [before + 1]
+    assert inside == [before + 2]
     assert hooks_of(qwen) == before
 
 
-def stub(kind: str) -> Any:
-    """A module with the configuration of a family; refusals need no weights."""
-    module = nn.Module()
-    module.config = AutoConfig.for_model(kind)
-    return module
-
-
-@pytest.mark.parametrize(
-    ("kind", "reason"),
-    [
-        *((kind, "fused projection") for kind in ("gpt2", "gpt_neox", "bloom", "falcon", "phi3", "mpt", "dbrx")),
-        *((kind, "multi-head latent attention") for kind in ("deepseek_v2", "deepseek_v3")),
-        *(
-            (kind, "normalises keys after the rotary embedding")
-            for kind in ("llama4_text", "hunyuan_v1_dense", "hunyuan_v1_moe")
-        ),
-        *((kind, "load the text model alone") for kind in ("gemma3", "llava", "mllama", "qwen2_5_vl", "qwen3_vl")),
-        *(
-            (kind, "not been proven on this family; proven are qwen3")
-            for kind in ("mixtral", "qwen3_next", "phi", "gemma", "t5")
-        ),
-    ],
-)
-def test_refusals_name_the_family_and_the_reason(kind: str, reason: str) -> None:
-    with pytest.raises(UnsupportedModel, match=rf"type '{kind}' cannot be steered.*{reason}"):
-        sites(stub(kind))
-
-
-@pytest.mark.parametrize("kind", ["gpt2", "phi3", "mixtral", "hunyuan_v1_dense", "llama4_text"])
-def test_whole_models_are_refused(kind: str) -> None:
-    small = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2}
-    sizes = {"vocab_size": 50, "intermediate_size": 32, "num_local_experts": 2, "head_dim": 16, "pad_token_id": 0}
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(kind, **small, **sizes))
-    with pytest.raises(UnsupportedModel, match=kind):
-        sites(model)
-
-
-def test_a_supported_name_with_other_insides_is_refused() -> None:
-    broken = build_model.__wrapped__("qwen3")  # not the shared one: this one is taken apart
-    del broken.model.layers[1].self_attn.k_proj
-    with pytest.raises(UnsupportedModel, match=r"layer 1 of this 'qwen3' model.*fused projection"):
-        sites(broken)
-    assert hooks_of(broken) == 0
-
-
-def test_what_is_no_language_model_is_refused() -> None:
-    with pytest.raises(UnsupportedModel, match="Linear is not a transformers model"):
-        sites(nn.Linear(2, 2))
-    bare = nn.Module()
-    bare.config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(model_type="qwen3"), model_type="qwen3")
-    with pytest.raises(UnsupportedModel, match="no decoder layers"):
-        sites(bare)
+def test_hooks_of_one_module_run_in_order_each_on_what_the_one_before_made(qwen: Any) -> None:
+    norm, seen = qwen.model.norm, []
+    call(qwen, [(norm, lambda _m, _i, out: out * 0 + 1), (norm, lambda _m, _i, out: seen.append(out))])
+    assert bool((seen[0] == 1).all())
 
 
 def test_supported_are_exactly_the_families_under_test() -> None:
-    assert set(SUPPORTED) == set(FAMILIES)
-
-
-def test_fingerprints_tell_models_apart_whatever_their_type(model: Any, family: str) -> None:
-    here = fingerprint(model)
-    twin, other = build_model(family, dtype=torch.float32), build_model(family, seed=1)
-    assert fingerprint(twin)["geometry"] == here["geometry"] == fingerprint(other)["geometry"]
-    assert fingerprint(twin)["config_digest"] == here["config_digest"]
-    names = [name for name, _ in model.model.layers[0].named_parameters()]
-    assert set(here["weights"]) == {"embedding", *(f"{layer}.{name}" for layer in range(3) for name in names)}
-    samples = [torch.tensor(list(fingerprint(m)["weights"].values())) for m in (model, other)]
-    assert (samples[0] - samples[1]).abs().max() > 0.1
-    assert here["geometry"]["heads"] == [2, 2, 2]
-    assert here["geometry"]["model_type"] == family
-
-
-def test_samples_stay_inside_a_weight_too_large_for_float32_places() -> None:
-    assert len(_sample(torch.empty(5120 * 5120, dtype=torch.bfloat16))) == 4
-    assert _sample(torch.arange(3.0)) == [0.0, 1.0, 1.0, 2.0]
+    assert len(SUPPORTED) == len(set(SUPPORTED))
+    assert set(SUPPORTED) == {family.model_type for family in FAMILIES.values()}

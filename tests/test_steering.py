@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import byhand
 import pytest
 import torch
 from byhand import Plan, run
@@ -210,8 +209,3 @@ def test_learnt_projections_steer(model: Any, tokens: Tokens, learnt: Callable[.
     ids, marks = rows_of(tokens)[1]
     expected, _ = run(model, family, ids, marks, Plan([projection], 1.0, 0.5))
     torch.testing.assert_close(last(out, 1, len(ids)), expected, rtol=0, atol=close(family))
-
-
-def test_the_module_of_tests_knows_every_family() -> None:
-    """A family that the library adds must be written out by hand too."""
-    assert set(byhand.KEY) == set(seka.sites.SUPPORTED)
