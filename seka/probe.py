@@ -80,6 +80,8 @@ def _check(layer: int, layout: Layout | None, columns: int, keys: Tensor, values
     """UnsupportedModel unless the cached keys (2, n*H, T, D) and values are what became of the keys that were written."""
     if layout is None:
         raise UnsupportedModel(f"layer {layer} keeps keys that no module of its own makes, so they cannot be edited")
+    if not bool(keys.isfinite().all()):
+        raise UnsupportedModel(f"in layer {layer} its keys hold NaN or infinity; load it in float32 or bfloat16")
     factors = _factors(columns, layout.heads)[-keys.shape[2] :].transpose(0, 1).to(keys)
     copies = keys.shape[1] // layout.heads  # some families keep a copy of each KV head for each of its query heads
     longer = keys[0] * factors.repeat_interleave(copies, 0) if keys.shape[1] == copies * layout.heads else None

@@ -6,7 +6,7 @@ marked. The first marks its first and its last token and takes one back; the las
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -41,12 +41,14 @@ ROWS: list[Row] = [
 ]
 
 
-def matrix(modes: Iterable[str], plain: Iterable[str] = (), turn: int | None = None) -> pytest.MarkDecorator:
+def matrix(
+    modes: Iterable[str], plain: Iterable[str] = (), turn: int | None = None, of: Container[str] = FAMILIES
+) -> pytest.MarkDecorator:
     """Cells (family, mode): the core in all modes; the others in the plain ones, and every fifth, from `turn` on, in all."""
     dear = [] if turn is None else LIKE[turn::5]
     cells = [(family, mode) for mode in modes for family in CORE + dear]
-    cells += [(family, mode) for mode in plain for family in LIKE if family not in dear]
-    return pytest.mark.parametrize(("family", "mode"), cells)
+    cells += [(family, mode) for mode in plain for family in LIKE]
+    return pytest.mark.parametrize(("family", "mode"), [cell for cell in cells if cell[0] in of])
 
 
 @dataclass(frozen=True, eq=False)

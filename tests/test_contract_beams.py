@@ -14,8 +14,7 @@ BEAMS = {"num_beams": WIDTH, "num_return_sequences": WIDTH}
 MODES: dict[str, dict[str, Any]] = {
     "beams": {},
     "beams, no cache": {"use_cache": False},
-    "beams, static": {"cache_implementation": "static"},
-    "beams, chunked": {"prefill_chunk_size": 5},
+    "beams, static, chunked": {"cache_implementation": "static", "prefill_chunk_size": 5},
 }
 
 
@@ -27,7 +26,7 @@ def test_beams(family: str, mode: str) -> None:
         assert here.produce(**options) == [extra for row in searched(here) for extra in row]
 
 
-@matrix(["beams", "beams, static"], turn=1)
+@matrix(["beams", "beams, no cache"], turn=1)
 def test_drawn_beams(family: str, mode: str) -> None:
     """Beam sampling: the same draws from the same hypotheses."""
     here, options = cell(family), {**BEAMS, **MODES[mode], "do_sample": True, "top_k": 0, "temperature": TEMPERATURE}

@@ -47,10 +47,9 @@ def test_one_layer(family: str, mode: str) -> None:
             assert not values.any()
         else:  # what it attends to has changed, in steered rows only
             assert keys.flatten(1).any(1).tolist() == values.flatten(1).any(1).tolist() == [True, False, True]
-    near = max(1e-5, close(family))  # state-space layers compute in float32, whatever the model's type
     for row, by_hand in enumerate(keys_by_hand(here, chosen)):
         keys = entries(steered, chosen, width)[0][row, :, -by_hand.shape[1] :]
-        torch.testing.assert_close(keys, by_hand, rtol=near, atol=near)
+        torch.testing.assert_close(keys, by_hand, rtol=close(family), atol=close(family))
 
 
 @cache

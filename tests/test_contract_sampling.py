@@ -14,7 +14,6 @@ DRAW = {"do_sample": True, "top_k": 0, "top_p": 1.0, "temperature": TEMPERATURE}
 MODES: dict[str, dict[str, Any]] = {
     "sampling": {},
     "sampling, no cache": {"use_cache": False},
-    "sampling, static": {"cache_implementation": "static"},
 }
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-from cells import cell, expected
-from families import FAMILIES
+from cells import cell, every_family, expected, matrix
 from unsupported import refused
 
 EVERY = {"sliding_window": 5}
@@ -33,8 +31,7 @@ MODES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("family", WINDOWED)
-@pytest.mark.parametrize("mode", MODES)
+@matrix(MODES, plain=["window", "window, static, chunked"], of=WINDOWED)
 def test_windows_shorter_than_the_prompt(family: str, mode: str) -> None:
     here = cell(family, **WINDOWED[family])
     if not refused(here, **MODES[mode]):
@@ -42,7 +39,7 @@ def test_windows_shorter_than_the_prompt(family: str, mode: str) -> None:
     assert expected(here) != expected(cell(family))  # the window matters
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@every_family
 def test_no_window_is_left_out(family: str) -> None:
     config = cell(family).model.config.get_text_config()
     assert any(hasattr(config, name) for name in ("sliding_window", "attention_chunk_size")) == (family in WINDOWED)
