@@ -1,25 +1,21 @@
-"""The embedded model: its corpus, tokenizer, network and training, and a small sample of the shipped figures."""
+"""The embedded model: its tokenizer, network and training, and what is shipped."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from random import Random
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seka import Projection, Prompt, Router, Steering, miniature
-from seka.miniature import corpus, evaluate, learn, world
+from seka import Projection, Router, miniature
 from seka.miniature.batches import Stream, collate
-from seka.miniature.cases import Options
-from seka.miniature.corpora import CORPORA
+from seka.miniature.corpus.sentences import unwrap, wrap
+from seka.miniature.measures import evaluate
 from seka.miniature.model import IGNORED, Network, Shape, document_mask, export
-from seka.miniature.sentences import unwrap, wrap
 from seka.miniature.tokenizer import train_tokenizer
 from seka.miniature.train import Recipe, Run, rate, shares, ship, train
 
@@ -29,78 +25,10 @@ COUNT = 3000
 
 
 @pytest.fixture(scope="module")
-def texts() -> list[str]:
-    return [corpus.draw(0, "training", index)[1] for index in range(COUNT)]
-
-
-@pytest.fixture(scope="module")
 def shipped():
     if not (miniature.path() / "model.safetensors").exists():
         pytest.fail("the weights are missing; python -m seka miniature train --ship")
     return miniature.load()
-
-
-def test_a_document_depends_on_seed_split_and_number_alone(texts):
-    again = corpus.documents(0, "training", 100)
-    assert [next(again) for _ in range(20)] == texts[100:120]
-    assert corpus.draw(1, "training", 7) != corpus.draw(0, "training", 7)
-    assert len(set(texts) & {corpus.draw(0, "validation", i)[1] for i in range(COUNT)}) < COUNT // 20
-
-
-def test_the_corpus_holds_no_marks_and_no_control_characters(texts):
-    for text in texts:
-        assert "**" not in text
-        assert "~~" not in text
-        assert not re.search("[\x00-\x08{}]", text), text
-
-
-def test_every_kind_occurs_about_as_often_as_stated():
-    kinds = [corpus.draw(0, "training", index)[0] for index in range(COUNT)]
-    for kind, share in corpus.SHARES.items():
-        assert kinds.count(kind) / COUNT == pytest.approx(share, abs=0.02)
-
-
-def test_held_out_words_and_wordings_do_not_occur_in_training(texts):
-    everything = "\n".join(texts)
-    spoken = set(re.findall(r"[^\W\d_]+", everything))
-    for kind in ("first", "last", "city", "language"):
-        held = {word for word in world.split_words(kind, True) if " " not in word}
-        assert held
-        assert not held & spoken
-    for relation in world.relations():
-        for wording in relation.say.held + relation.ask.held:
-            pattern = re.escape(wording)
-            for slot in (r"\{X\}", r"\{V\}", r"\{a\}"):
-                pattern = pattern.replace(slot, "(?!to )[^.?]{1,40}")
-            assert not re.search(pattern, everything), wording
-
-
-def test_evaluation_can_ask_for_words_that_training_never_uses():
-    for index in range(50):
-        random = Random(index)
-        assert world.held_out(world.nonce(random, held=True))
-        assert world.value(random, "city", held=True) in world.split_words("city", True)
-
-
-def test_relations_say_what_the_grammar_needs():
-    assert len(world.relations()) >= 30
-    for relation in world.relations():
-        for wording in relation.say.train + relation.say.held:
-            assert wording.count("{V}") == 1, wording
-        for wording in relation.ask.train + relation.ask.held:
-            assert "{X}" in wording and "{V}" not in wording, wording  # noqa: PT018
-
-
-@pytest.mark.parametrize("kind", sorted(corpus.CASES))
-@pytest.mark.parametrize("options", [Options(), Options(words=True, wordings=True)])
-def test_spans_of_a_case_hold_its_values(kind, options):
-    for case in corpus.cases(kind, 40, "validation", 0, options):
-        assert case.text.startswith(case.prompt)
-        for statement in case.statements:
-            assert 0 <= statement.start < statement.end <= len(case.prompt)
-            if kind != "choice":
-                assert statement.value in case.prompt[statement.start : statement.end]
-            assert case.answer in case.answers or len(case.answers) == 1
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="\x01\x02\x03"), min_size=1), max_size=5))
@@ -115,12 +43,13 @@ def test_a_column_does_not_see_other_documents():
     network = Network(TINY)
     network.initialise(torch.Generator().manual_seed(0))
     first, second = [5, 6, 7, 8], [9, 10, 11]
-    together = collate([[first, second]], 10, 0)
-    alone = collate([[second]], 3, 0)
+    together = collate([[(first, [1.0, 2.0, 3.0, 4.0]), (second, [1.0, 5.0, 1.0])]], 10, 0)
+    alone = collate([[(second, [1.0] * 3)]], 3, 0)
     a = network(together.ids, document_mask(together.documents))[0, 4:7]
     b = network(alone.ids, document_mask(alone.documents))[0]
     torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
     assert together.targets.tolist() == [[6, 7, 8, IGNORED, 10, 11, IGNORED, IGNORED, IGNORED, IGNORED]]
+    assert together.weights.tolist() == [[2, 3, 4, 0, 5, 1, 0, 0, 0, 0]]
 
 
 def test_the_exported_model_computes_the_same_logits():
@@ -145,12 +74,11 @@ def test_the_rate_warms_up_holds_and_falls_to_nothing():
     assert rate(1.0, 1000, recipe) == 0
 
 
-@pytest.mark.parametrize("name", sorted(CORPORA))
-def test_a_stopped_run_goes_on_as_if_nothing_had_happened(tmp_path, monkeypatch, name):
+def test_a_stopped_run_goes_on_as_if_nothing_had_happened(tmp_path, monkeypatch):
     monkeypatch.setattr("seka.miniature.train.train_tokenizer", partial(train_tokenizer, count=300))
     monkeypatch.setattr("seka.miniature.train.shares", partial(shares, count=50))
     monkeypatch.setattr("seka.miniature.batches.CHUNK", 64)
-    recipe = Recipe(steps=4, shape=TINY, tokens=512, widths=WIDTHS, compiled=False, warm_up=2, corpus=name)
+    recipe = Recipe(steps=4, shape=TINY, tokens=512, widths=WIDTHS, compiled=False, warm_up=2)
     whole = train(recipe, tmp_path / "whole", probe_every=0)
     again = stopped_at(recipe, tmp_path / "parts", 2)
     assert again.step == 2
@@ -178,10 +106,10 @@ def stopped_at(recipe: Recipe, folder: Path, step: int) -> Run:
 
 def test_the_stream_goes_on_from_a_saved_state(shipped):
     _, tokenizer = shipped
-    stream = Stream(tokenizer, CORPORA["first"], 0, tokens=1024, widths=WIDTHS)
+    stream = Stream(tokenizer, 0, tokens=1024, widths=WIDTHS)
     for _ in range(3):
         stream.next()
-    other = Stream(tokenizer, CORPORA["first"], 0, tokens=1024, widths=WIDTHS)
+    other = Stream(tokenizer, 0, tokens=1024, widths=WIDTHS)
     other.restore(stream.state())
     assert torch.equal(stream.next().ids, other.next().ids)
 
@@ -216,43 +144,6 @@ def test_experts_fit_the_model_and_recommend_a_gain(shipped):
         assert projection.name == name
         assert 0 < projection.recommended_gain <= 1
     assert Router.load(miniature.ROOT / "projections" / "experts.json").names == tuple(listed)
-
-
-def test_triplets_hold_their_answer_once():
-    for kind in learn.KINDS:
-        for triplet in learn.triplets(kind, 20):
-            assert triplet.context.lower().count(triplet.answer.lower()) == 1
-            assert triplet.question != triplet.other_question
-
-
-def test_marks_decide_and_random_subspaces_do_much_less(shipped):
-    """The card's main figures on a small sample."""
-    model, tokenizer = shipped
-    rows = evaluate.draw("conflict", 60, evaluate.TEST, tokenizer)
-    main = Projection.load(miniature.experts()["reports"])
-    gain = main.recommended_gain
-
-    def both(steering: Steering | None) -> float:
-        return evaluate.both_ways(rows, partial(evaluate.first_tokens, model, tokenizer, steering=steering))[
-            "both ways"
-        ].value
-
-    plain = evaluate.first_tokens(model, tokenizer, [row.marked(0) for row in rows], None)
-    assert both(None) == 0
-    steered = both(Steering(model, main))
-    assert steered >= 0.8
-    assert steered >= both(Steering(model, main.random(0), positive=gain)) + 0.1
-    ask = partial(evaluate.first_tokens, model, tokenizer, steering=Steering(model, main))
-    assert evaluate.ignored(rows, ask, plain)["ignored one loses"].value >= 0.5
-
-
-def test_an_unmarked_prompt_is_answered_as_without_steering(shipped):
-    model, tokenizer = shipped
-    prompts = [Prompt(row.case.prompt) for row in evaluate.draw("conflict", 8, evaluate.TEST, tokenizer)]
-    router = Steering(model, Router.load(miniature.experts()))
-    assert evaluate.first_tokens(model, tokenizer, prompts, router) == evaluate.first_tokens(
-        model, tokenizer, prompts, None
-    )
 
 
 def test_wilson_interval_agrees_with_its_definition():

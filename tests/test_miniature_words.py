@@ -7,8 +7,8 @@ from random import Random
 
 import pytest
 
-from seka.miniature.wide import coinages, openings, world
-from seka.miniature.wide import sentences as s
+from seka.miniature.corpus import coinages, openings, world
+from seka.miniature.corpus import sentences as s
 
 COUNT = 1500
 CLASSES = ("any", "coined", "coined_name", "figure", "long", "clock", "date", "code", "nonce_word", "person")

@@ -1,10 +1,9 @@
 """The embedded language model: where its files are and how to load them. How it is made is in the modules beside.
 
-    python -m seka miniature train | trial | learn | card
+    python -m seka miniature train | trial | learn | card | check
 
-`world`, `sentences`, `cases`, `instructions`, `records`, `stories` and `corpus` make its text, `wide` the text that training
-goes on with, `corpora` names both; `tokenizer`, `batches`, `model`, `optimiser`, `probe` and `train` make the model, `trial`
-looks at any weights, `learn` makes its experts, `evaluate` and `card` measure it. None of them is imported here.
+`corpus` makes its text; `tokenizer`, `batches`, `model`, `optimiser`, `probe` and `train` make the model, `trial` looks at any
+weights, `learn` makes its experts, `measures` knows what it is measured by, `card` and `check` measure. None is imported here.
 """
 
 from __future__ import annotations

@@ -9,13 +9,12 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from seka.miniature.corpora import Corpus
+from seka.miniature.corpus.documents import draw
 from seka.miniature.model import IGNORED
 
 if TYPE_CHECKING:
@@ -23,31 +22,38 @@ if TYPE_CHECKING:
 
 CHUNK = 1024
 OPEN = 48
+Row = list[tuple[list[int], list[float]]]
+"""Documents one after another, each its token ids and the weight of every token in the loss."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """ids, documents, targets: (B, T) int64. `documents` numbers the documents of a row, padding has its own number."""
+    """ids, documents (B, T) int64, targets (B, T) int64, weights (B, T) float32: of every target in the loss.
+
+    `documents` numbers the documents of a row, padding has its own number.
+    """
 
     ids: Tensor
     documents: Tensor
     targets: Tensor
+    weights: Tensor
 
     def to(self, device: str) -> Batch:
         """The same batch elsewhere."""
-        return Batch(self.ids.to(device), self.documents.to(device), self.targets.to(device))
+        return Batch(self.ids.to(device), self.documents.to(device), self.targets.to(device), self.weights.to(device))
 
 
-def collate(rows: Iterable[list[list[int]]], width: int, pad: int) -> Batch:
-    """Rows of documents (lists of token ids) as one batch of `width` columns, padded on the right with `pad`."""
-    ids, numbers, targets = [], [], []
+def collate(rows: Iterable[Row], width: int, pad: int) -> Batch:
+    """Rows of documents as one batch of `width` columns, padded on the right with `pad`."""
+    ids, numbers, targets, weights = [], [], [], []
     for row in rows:
-        flat = [token for document in row for token in document]
+        flat = [token for document, _ in row for token in document]
         rest = width - len(flat)
         ids.append(flat + [pad] * rest)
-        numbers.append([n for n, document in enumerate(row) for _ in document] + [len(row)] * rest)
-        targets.append([t for document in row for t in [*document[1:], IGNORED]] + [IGNORED] * rest)
-    return Batch(torch.tensor(ids), torch.tensor(numbers), torch.tensor(targets))
+        numbers.append([n for n, (document, _) in enumerate(row) for _ in document] + [len(row)] * rest)
+        targets.append([t for document, _ in row for t in [*document[1:], IGNORED]] + [IGNORED] * rest)
+        weights.append([w for _, heavy in row for w in [*heavy[1:], 0.0]] + [0.0] * rest)
+    return Batch(torch.tensor(ids), torch.tensor(numbers), torch.tensor(targets), torch.tensor(weights))
 
 
 @dataclass
@@ -55,14 +61,14 @@ class Stream:
     """Batches of `tokens` columns in all, from the documents of one split; its state can be saved and set again."""
 
     tokenizer: PreTrainedTokenizerFast
-    corpus: Corpus
     seed: int
     split: str = "training"
-    tokens: int = 7680
+    tokens: int = 6144
+    answer_weight: float = 1.0
     widths: tuple[int, ...] = (192, 512, 1024)
     index: int = 0
-    ready: dict[int, list[list[list[int]]]] = field(default_factory=dict)
-    filling: dict[int, list[list[list[int]]]] = field(default_factory=dict)
+    ready: dict[int, list[Row]] = field(default_factory=dict)
+    filling: dict[int, list[Row]] = field(default_factory=dict)
 
     def state(self) -> dict[str, Any]:
         """Everything that is needed to go on from here."""
@@ -86,21 +92,24 @@ class Stream:
             self._read()
 
     def _read(self) -> None:
-        texts = list(islice(self.corpus.documents(self.seed, self.split, self.index), CHUNK))
+        drawn = [draw(self.seed, self.split, self.index + n) for n in range(CHUNK)]
         self.index += CHUNK
         end = self.tokenizer.eos_token_id
-        for ids in self.tokenizer(texts, add_special_tokens=False)["input_ids"]:
-            document = [*ids, end][: max(self.widths)]
-            self._put(document, min(width for width in self.widths if len(document) <= width))
+        read = self.tokenizer([d.text for d in drawn], add_special_tokens=False, return_offsets_mapping=True)
+        for (_, _, (first, last)), ids, places in zip(drawn, read["input_ids"], read["offset_mapping"], strict=True):
+            heavy = [self.answer_weight if start < last and stop > first else 1.0 for start, stop in places]
+            longest = max(self.widths)
+            ids, heavy = [*ids, end][:longest], [*heavy, 1.0][:longest]
+            self._put(ids, heavy, min(width for width in self.widths if len(ids) <= width))
 
-    def _put(self, document: list[int], width: int) -> None:
+    def _put(self, ids: list[int], heavy: list[float], width: int) -> None:
         """Into the fullest open row that has room; the fullest row is closed when too many are open."""
         bins = self.filling.setdefault(width, [])
-        sizes = [sum(map(len, row)) for row in bins]
-        fitting = [(size, n) for n, size in enumerate(sizes) if size + len(document) <= width]
+        sizes = [sum(len(document) for document, _ in row) for row in bins]
+        fitting = [(size, n) for n, size in enumerate(sizes) if size + len(ids) <= width]
         if fitting:
-            bins[max(fitting)[1]].append(document)
+            bins[max(fitting)[1]].append((ids, heavy))
             return
         if len(bins) >= OPEN:
             self.ready.setdefault(width, []).append(bins.pop(sizes.index(max(sizes))))
-        bins.append([document])
+        bins.append([(ids, heavy)])

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from transformers import Qwen3ForCausalLM
+    from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
 IGNORED = -100
 """Target of a column that has no loss: the last one of a document."""
@@ -26,7 +26,7 @@ IGNORED = -100
 class Shape:
     """Sizes of the network. `width` is split into `heads` query heads of `head_width`; `kv_heads` divides `heads`."""
 
-    vocabulary: int = 3072
+    vocabulary: int = 4096
     layers: int = 8
     width: int = 256
     heads: int = 8
@@ -162,10 +162,11 @@ class Network(nn.Module):
             x = layer(x, cos, sin, mask)
         return F.linear(self.norm(x), self.embed_tokens.weight)
 
-    def loss(self, ids: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
-        """Mean next-token loss in nats over the columns whose target is not `IGNORED`."""
+    def loss(self, ids: Tensor, mask: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """Next-token loss in nats, the mean over the columns by `weights` (B, T); `IGNORED` targets weigh nothing."""
         logits = self(ids, mask)
-        return F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+        each = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none")
+        return (each * weights.flatten()).sum() / weights.sum()
 
 
 def low_precision(device: str) -> bool:
@@ -224,10 +225,23 @@ def export(network: Network, end: int) -> Qwen3ForCausalLM:
     return model
 
 
-def adopt(network: Network, folder: Path) -> None:
-    """Take the weights of an exported model of the same shape; its context may have been shorter."""
+def adopt(network: Network, folder: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Take the weights of an exported model with as many layers of the same width; its context may have been shorter.
+
+    Where its tokenizer is another one, the embedding of a token begins as the mean of those of the same text there.
+    """
+    from transformers import PreTrainedTokenizerFast
+
     stored = load_file(folder / "model.safetensors")
     state = {name.removeprefix("model."): value.float() for name, value in stored.items() if name != "lm_head.weight"}
+    before = PreTrainedTokenizerFast.from_pretrained(folder)
+    if before.get_vocab() != tokenizer.get_vocab():
+        known = state["embed_tokens.weight"]
+        rows = []
+        for token in range(len(tokenizer)):
+            ids = before(tokenizer.decode([token]), add_special_tokens=False)["input_ids"]
+            rows.append(known[ids].mean(0) if ids else known.mean(0))
+        state["embed_tokens.weight"] = torch.stack(rows)
     network.load_state_dict(state)
 
 

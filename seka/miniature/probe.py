@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from seka.miniature.batches import Stream, collate
-from seka.miniature.corpora import CORPORA
 from seka.miniature.model import Network, document_mask, precision
 
 if TYPE_CHECKING:
@@ -19,12 +18,12 @@ if TYPE_CHECKING:
 @torch.no_grad()
 def validation_loss(network: Network, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, batches: int = 3) -> float:
     """Mean loss in nats per token on the first validation documents."""
-    stream = Stream(tokenizer, CORPORA[recipe.corpus], recipe.seed, "validation", recipe.tokens, recipe.widths)
+    stream = Stream(tokenizer, recipe.seed, "validation", recipe.tokens, 1.0, recipe.widths)
     total = 0.0
     for _ in range(batches):
         batch = stream.next().to(recipe.device)
         with precision(recipe.device):
-            total += float(network.loss(batch.ids, document_mask(batch.documents), batch.targets))
+            total += float(network.loss(batch.ids, document_mask(batch.documents), batch.targets, batch.weights))
     return round(total / batches, 4)
 
 
@@ -34,7 +33,7 @@ def accuracies(network: Network, tokenizer: PreTrainedTokenizerFast, rows: list[
     device = str(next(network.parameters()).device)
     prompts = tokenizer([row.prompt for row in rows], add_special_tokens=False)["input_ids"]
     width = max(map(len, prompts))
-    batch = collate([[ids] for ids in prompts], width, 0).to(device)
+    batch = collate([[(ids, [1.0] * len(ids))] for ids in prompts], width, 0).to(device)
     with precision(device):
         logits = network(batch.ids, document_mask(batch.documents))
     found = [str(tokenizer.decode([int(logits[n, len(ids) - 1].argmax())])) for n, ids in enumerate(prompts)]

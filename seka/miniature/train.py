@@ -20,7 +20,7 @@ import torch
 
 from seka.miniature import path
 from seka.miniature.batches import Stream
-from seka.miniature.corpora import CORPORA
+from seka.miniature.corpus import documents
 from seka.miniature.model import Network, Shape, adopt, document_mask, export, low_precision, precision
 from seka.miniature.optimiser import optimisers
 from seka.miniature.probe import accuracies, validation_loss
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 FREE = ("minutes", "steps", "device", "compiled")
 """What of a recipe may change when a run goes on."""
+PROBED = (
+    "conflict", "several", "biography", "passage", "override", "records", "opening", "pronouns", "choice", "signature",
+    "dialogue",
+)  # fmt: skip
+"""Kinds of cases that training looks at."""
 Report = Callable[[dict[str, Any]], None]
 
 
@@ -38,24 +43,24 @@ Report = Callable[[dict[str, Any]], None]
 class Recipe:
     """All that decides a run, together with the code: budget in minutes or, when `steps` is set, in steps.
 
-    corpus: "first" or "wide". start: folder of an exported model whose weights and tokenizer the run begins with; ""
-    draws new ones.
+    start: folder of an exported model whose weights the run begins with; "" draws new ones.
+    answer_weight: how much more the tokens of an answer weigh in the loss than others.
     """
 
     minutes: float = 60.0
     steps: int = 0
     seed: int = 0
     shape: Shape = field(default_factory=Shape)
-    tokens: int = 7680
+    tokens: int = 6144
     widths: tuple[int, ...] = (192, 512, 1024)
     muon: float = 0.02
     adam: float = 3e-3
     warm_up: int = 60
     decay: float = 0.4
+    answer_weight: float = 5.0
     device: str = "cpu"
     compiled: bool = True
     start: str = ""
-    corpus: str = "wide"
 
 
 def rate(used: float, step: int, recipe: Recipe) -> float:
@@ -67,17 +72,19 @@ class Run:
     """One training run in a folder: tokenizer, checkpoint.pt and log.jsonl live there."""
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
-        self.recipe, self.folder, self.corpus = recipe, folder, CORPORA[recipe.corpus]
+        self.recipe, self.folder = recipe, folder
         folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer = self._tokenizer()
         self.network = Network(recipe.shape)
         self.network.initialise(torch.Generator().manual_seed(recipe.seed))
         if recipe.start:
-            adopt(self.network, Path(recipe.start))
+            adopt(self.network, Path(recipe.start), self.tokenizer)
             self._remember(Path(recipe.start) / "training_figures.json")
         self.network.to(recipe.device)
         self.optimisers = optimisers(self.network, recipe.muon, recipe.adam)
-        self.stream = Stream(self.tokenizer, self.corpus, recipe.seed, "training", recipe.tokens, recipe.widths)
+        self.stream = Stream(
+            self.tokenizer, recipe.seed, "training", recipe.tokens, recipe.answer_weight, recipe.widths
+        )
         self.step, self.seconds, self.seen = 0, 0.0, 0
         checkpoint = folder / "checkpoint.pt"
         if checkpoint.exists():
@@ -90,12 +97,10 @@ class Run:
         place = self.folder / "tokenizer"
         context = self.recipe.shape.context
         if not place.exists():
-            if self.recipe.start:
-                tokenizer = PreTrainedTokenizerFast.from_pretrained(self.recipe.start, model_max_length=context)
-            else:
-                tokenizer = train_tokenizer(
-                    self.corpus.documents(self.recipe.seed, "training", 0), self.recipe.shape.vocabulary, context
-                )
+            start, size = self.recipe.start, self.recipe.shape.vocabulary
+            tokenizer = PreTrainedTokenizerFast.from_pretrained(start, model_max_length=context) if start else None
+            if tokenizer is None or len(tokenizer) != size:
+                tokenizer = train_tokenizer(documents.documents(self.recipe.seed, "training", 0), size, context)
             tokenizer.save_pretrained(place)
         loaded: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(place)
         return loaded
@@ -139,7 +144,9 @@ class Run:
             rows = max(1, self.recipe.tokens // width)
             ids = torch.zeros(rows, width, dtype=torch.long, device=self.recipe.device)
             with precision(self.recipe.device):
-                self.loss(ids, self._mask(ids), ids.clone()).backward()  # one tensor twice is another graph
+                self.loss(
+                    ids, self._mask(ids), ids.clone(), torch.ones(rows, width, device=ids.device)
+                ).backward()  # one tensor twice is another graph
         self.network.zero_grad(set_to_none=True)
 
     def _mask(self, documents: torch.Tensor) -> torch.Tensor:
@@ -162,7 +169,7 @@ class Run:
                 group["lr"] = group["peak"] * share
         batch = self.stream.next().to(self.recipe.device)
         with precision(self.recipe.device):
-            loss = self.loss(batch.ids, self._mask(batch.documents), batch.targets)
+            loss = self.loss(batch.ids, self._mask(batch.documents), batch.targets, batch.weights)
         loss.backward()
         for optimiser in self.optimisers:
             optimiser.step()
@@ -177,8 +184,8 @@ class Run:
         """Validation loss, and how often the first token of a greedy answer is right, by kind."""
         self.network.eval()
         found = {"validation loss": validation_loss(self.network, self.tokenizer, self.recipe)}
-        for kind in self.corpus.kinds:
-            rows = self.corpus.cases(kind, 64, "validation", self.recipe.seed)
+        for kind in PROBED:
+            rows = documents.cases(kind, 64, "validation", self.recipe.seed)
             found |= {f"{kind} {name}": value for name, value in accuracies(self.network, self.tokenizer, rows).items()}
         self.network.train()
         return found
@@ -248,8 +255,8 @@ def shares(run: Run, count: int = 4000) -> dict[str, float]:
     """Share of every kind of document in the corpus's tokens, counted on the first documents."""
     totals: dict[str, int] = defaultdict(int)
     for index in range(count):
-        kind, text = run.corpus.draw(run.recipe.seed, "training", index)
-        totals[kind] += len(run.tokenizer(text)["input_ids"]) + 1
+        document = documents.draw(run.recipe.seed, "training", index)
+        totals[document.kind] += len(run.tokenizer(document.text)["input_ids"]) + 1
     return {kind: round(total / sum(totals.values()), 4) for kind, total in sorted(totals.items(), key=lambda t: -t[1])}
 
 
@@ -259,7 +266,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=int, default=0, help="budget in steps instead; repeatable on one thread count")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--corpus", choices=sorted(CORPORA), default="wide", help="what to read (default wide)")
     parser.add_argument("--start", default="", help="folder of a model to train on from, with a fresh optimiser")
     parser.add_argument("--rate", type=float, default=1.0, help="learning rates as a multiple of the usual ones")
     parser.add_argument("--out", type=Path, default=Path("runs/miniature"), help="folder of log and checkpoint")
@@ -274,7 +280,7 @@ def run(args: argparse.Namespace, report: Callable[[str], None] | None = None) -
             report(", ".join(f"{name} {value}" for name, value in line.items()))
 
     recipe = Recipe(
-        args.minutes, args.steps, args.seed, device=args.device, start=args.start, corpus=args.corpus,
+        args.minutes, args.steps, args.seed, device=args.device, start=args.start,
         muon=Recipe.muon * args.rate, adam=Recipe.adam * args.rate,
     )  # fmt: skip
     done = train(recipe, args.out, tell)

@@ -1,4 +1,4 @@
-"""A look at any weights by the wide corpus's own tasks, on validation rows: to compare recipes and to see a run grow.
+"""A look at any weights by the tasks of its card, on validation rows: to compare recipes and to see a run grow.
 
 Experts are learnt on the spot and everything acts at one strength; nothing is chosen and nothing is kept. The figures of
 the model card are another matter: they come from test rows and the shipped files.
@@ -19,12 +19,12 @@ from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 from seka.effects import effects
 from seka.learn import learn
 from seka.miniature import path
-from seka.miniature.wide import ways as w
-from seka.miniature.wide.evaluate import VALIDATION, draw
-from seka.miniature.wide.sideeffects import perplexity
-from seka.miniature.wide.tasks import TASKS, UNSEEN, measure
-from seka.miniature.wide.triplets import KINDS, triplets
-from seka.miniature.wide.ways import Way
+from seka.miniature.corpus.triplets import KINDS, triplets
+from seka.miniature.measures import ways as w
+from seka.miniature.measures.evaluate import VALIDATION, draw
+from seka.miniature.measures.sideeffects import perplexity
+from seka.miniature.measures.tasks import TASKS, UNSEEN, measure
+from seka.miniature.measures.ways import Way
 from seka.projections import Projection
 from seka.routing import Router
 from seka.steering import Steering

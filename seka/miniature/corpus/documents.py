@@ -1,0 +1,100 @@
+"""The corpus: an endless, seeded stream of ordinary documents; it knows kinds and shares, not tokens or training.
+
+Document number `i` of a split depends on (seed, split, i) alone, so the stream can be resumed anywhere and the rows of
+evaluation never meet the documents of training. There are no marks in it and nothing about steering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import NamedTuple
+
+from seka.miniature.corpus.cases import TRAINING, Case, Options, biography, conflict, long_passage, passage, several
+from seka.miniature.corpus.dialogue import dialogue
+from seka.miniature.corpus.mixed import mixed
+from seka.miniature.corpus.records import copying, override, records
+from seka.miniature.corpus.replies import INSTRUCTIONS, instructions
+from seka.miniature.corpus.stories import plain_fact, statements, story
+
+CASES: dict[str, Callable[[Random, Options], Case]] = {
+    "conflict": conflict,
+    "several": several,
+    "biography": biography,
+    "passage": passage,
+    "long passage": long_passage,
+    "override": override,
+    "instructions": instructions,
+    **INSTRUCTIONS,
+    "records": records,
+    "dialogue": dialogue,
+}
+TEXTS: dict[str, Callable[[Random], str]] = {
+    "copying": copying,
+    "fact": plain_fact,
+    "statements": statements,
+    "story": story,
+    "mixed": mixed,
+}
+SHARES = {
+    "conflict": 0.225,
+    "several": 0.096,
+    "biography": 0.08,
+    "passage": 0.165,
+    "long passage": 0.008,
+    "override": 0.03,
+    **dict.fromkeys(INSTRUCTIONS, 0.007),
+    "opening": 0.012,
+    "pronouns": 0.016,
+    "choice": 0.016,
+    "records": 0.05,
+    "dialogue": 0.04,
+    "copying": 0.03,
+    "fact": 0.01,
+    "statements": 0.025,
+    "story": 0.04,
+    "mixed": 0.05,
+}
+"""Share of each kind among the documents; the card gives the shares in tokens."""
+LONGEST = 2650
+"""No document has more characters, which keeps every one below 1,000 tokens of the shipped tokenizer."""
+
+
+class Document(NamedTuple):
+    """A document and the place of its answer in code points, (0, 0) if it asks nothing."""
+
+    kind: str
+    text: str
+    answer: tuple[int, int] = (0, 0)
+
+
+def draw(seed: int, split: str, index: int) -> Document:
+    """Document `index` of a split ("training", "validation", "test")."""
+    random = Random(f"{seed}/{split}/{index}")
+    kind = random.choices(list(SHARES), list(SHARES.values()))[0]
+    while True:
+        if kind in TEXTS:
+            document = Document(kind, TEXTS[kind](random))
+        else:
+            case = CASES[kind](random, TRAINING)
+            document = Document(kind, case.text, (len(case.prompt), len(case.prompt + case.answer)))
+        if len(document.text) <= LONGEST:
+            return document
+
+
+def documents(seed: int, split: str = "training", start: int = 0) -> Iterator[str]:
+    """The documents of a split from number `start` on, without end."""
+    while True:
+        yield draw(seed, split, start).text
+        start += 1
+
+
+def cases(kind: str, count: int, split: str, seed: int, options: Options = TRAINING) -> list[Case]:
+    """`count` cases of one kind for evaluation, none of which is a training document."""
+    return [
+        CASES[kind](Random(f"{seed}/{split}/{kind}/{options.words}/{options.wordings}/{index}"), options)
+        for index in range(count)
+    ]
+
+
+__all__ = ["CASES", "SHARES", "TEXTS", "Document", "cases", "documents", "draw"]

@@ -1,0 +1,96 @@
+"""Contrastive triplets in the embedded model's own world, from words and wordings of training alone: what experts learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from seka.miniature.corpus import sentences as s
+from seka.miniature.corpus.asking import TRAINING, Case, new_fact, relation
+from seka.miniature.corpus.cases import biography, conflict, passage
+from seka.miniature.corpus.replies import INSTRUCTIONS
+from seka.miniature.corpus.world import sentence
+from seka.triplets import Triplet
+
+COUNT = 400
+#: What an instruction of a kind can be asked for; {X} does not occur in any of them.
+ASKED = {
+    "opening": ("What is the first word of the reply?", "How does the reply begin?"),
+    "ending": ("What is the last word of the reply?", "How does the reply end?"),
+    "signature": ("Who signs the letter?", "Which name stands under the letter?"),
+    "quote": ("What is to be repeated?", "Which words does the reply hold?"),
+    "title": ("What is the title?", "What is the text called?"),
+}
+
+
+def facts(random: Random) -> Triplet:
+    """One statement, or two that contradict each other; the other question is about somebody else."""
+    if random.random() < 0.5:
+        case = asked(random, conflict)
+        fact, context, answer = case.facts[case.chosen], case.context, case.answer.strip()
+        question = case.question
+    else:
+        fact = new_fact(random, TRAINING)
+        context = sentence(s.state(random, fact, s.draw_style(random, fact))) + "."
+        question, answer = s.ask(random, fact), fact.what
+    other = new_fact(random, TRAINING)
+    while other.who == fact.who or other.relation.name == fact.relation.name:
+        other = new_fact(random, TRAINING)
+    return Triplet(context, question, answer, s.ask(random, other))
+
+
+def roles(random: Random) -> Triplet:
+    """A short biography and a question about the work; the other question is about a detail of it."""
+    case = asked(random, biography)
+    other = new_fact(random, TRAINING, relation(random, TRAINING, "person"), case.facts[0].who)
+    while other.relation.name == "job":
+        other = new_fact(random, TRAINING, relation(random, TRAINING, "person"), case.facts[0].who)
+    return Triplet(case.context, case.question, case.statements[0].value, s.ask(random, other))
+
+
+def passages(random: Random) -> Triplet:
+    """Several people and things; the other question is about another sentence of the same passage."""
+    case = asked(random, passage)
+    while len(case.facts) < 3:
+        case = asked(random, passage)
+    others = [fact for n, fact in enumerate(case.facts) if n != case.chosen]
+    return Triplet(case.context, case.question, case.answer.strip(), s.ask(random, random.choice(others)))
+
+
+def instructions(random: Random) -> Triplet:
+    """Two rules for a reply and a question about what they ask for; the other question is about something else."""
+    kind = random.choice(list(ASKED))
+    case = INSTRUCTIONS[kind](random, TRAINING)
+    while len(case.statements) < 2:
+        case = INSTRUCTIONS[kind](random, TRAINING)
+    first, last = min(st.start for st in case.statements), max(st.end for st in case.statements)
+    other = random.choice([name for name in ASKED if name != kind])
+    value = case.statements[case.chosen].value
+    return Triplet(case.prompt[first:last] + ".", random.choice(ASKED[kind]), value, random.choice(ASKED[other]))
+
+
+def asked(random: Random, make: Callable[..., Case]) -> Case:
+    """A case whose question and context stand apart."""
+    while True:
+        case = make(random)
+        if case.context:
+            return case
+
+
+KINDS: dict[str, tuple[Callable[[Random], Triplet], str]] = {
+    "facts": (facts, "single statements and pairs that contradict each other"),
+    "roles": (roles, "short biographies, asked for the work"),
+    "instructions": (instructions, "pairs of instructions, asked for what they want"),
+    "passages": (passages, "several people and things, asked about one"),
+}
+
+
+def triplets(kind: str, count: int = COUNT, seed: int = 0) -> list[Triplet]:
+    """`count` triplets of a kind, the answer standing in the context once."""
+    found: list[Triplet] = []
+    random = Random(f"{seed}/triplets/{kind}")
+    while len(found) < count:
+        triplet = KINDS[kind][0](random)
+        if triplet.context.lower().count(triplet.answer.lower()) == 1:
+            found.append(triplet)
+    return found

@@ -1,0 +1,196 @@
+"""Wordings that put statements beside each other, and the chance with which the corpus then goes by one of them.
+
+{a} is a statement as it stands inside a sentence, {A} as it begins one; {P} and {Q} are people, {D} and {E} two days of
+the week in their order, {Y} and {Z} two years in theirs. ^ is a place where a sentence about something else may stand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from seka.miniature.corpus.world import Wordings
+
+#: Two statements, "|", and the chance of the first.
+PAIRS = Wordings(
+    (
+        # Time.
+        "Previously {a}. ^Currently {b}.|0.35",
+        "Previously, {a}. ^Currently, {b}.|0.35",
+        "In the past {a}. ^Now {b}.|0.3",
+        "At first {a}. ^Later {b}.|0.35",
+        "On {D} {a}. ^On {E} {b}.|0.4",
+        "Last year {a}. ^This year {b}.|0.3",
+        "In {Y} {a}. ^In {Z} {b}.|0.35",
+        "{Y}: {A}.\n^{Z}: {B}.|0.4",
+        "{D}: {A}.\n^{E}: {B}.|0.45",
+        "Yesterday {a}. ^Today {b}.|0.35",
+        "In the morning it was said that {a}. ^In the evening it was said that {b}.|0.4",
+        "It used to be said that {a}. ^Today it is said that {b}.|0.35",
+        "{A}. Before that, {b}.|0.65",
+        "{A}. Once upon a time {b}.|0.7",
+        "{A}. That was before the change: {b}.|0.3",
+        "For a long time {a}, but since {D} {b}.|0.3",
+        "Today {a}. ^Yesterday {b}.|0.65",
+        "First {a}, then {b}.|0.35",
+        "Once {a}; by now {b}.|0.3",
+        # Sources.
+        "Some say {a}, others say {b}.|0.5",
+        "Some say that {a}. ^Others say that {b}.|0.5",
+        "According to one report, {a}. ^According to another, {b}.|0.6",
+        "The old list says: {A}. ^The new list says: {B}.|0.4",
+        "One witness says that {a}, but another one says that {b}.|0.55",
+        "It is written that {a}. ^It is also written that {b}.|0.6",
+        "{P} says that {a}. ^{Q} says that {b}.|0.5",
+        "{P} is sure that {a}, while {Q} is sure that {b}.|0.5",
+        "According to {P}, {a}. ^According to {Q}, {b}.|0.5",
+        "{P} thinks that {a}. ^{Q} knows that {b}.|0.35",
+        "{P} wrote to us that {a}. ^{Q} wrote to us that {b}.|0.5",
+        "{P} believes that {a}; {Q} does not agree and believes that {b}.|0.45",
+        "The book says that {a}. ^The newspaper says that {b}.|0.5",
+        "The sign outside says that {a}. ^The sign inside says that {b}.|0.45",
+        "On the front it says: {A}. ^On the back it says: {B}.|0.5",
+        "One map tells us that {a}. ^Another map tells us that {b}.|0.55",
+        "Everybody says that {a}. ^Only {P} says that {b}.|0.6",
+        "Officially {a}. ^In truth {b}.|0.35",
+        # Corrections and doubts.
+        "{A}. {B}.|0.45",
+        "{A}. ^However, {b}.|0.35",
+        "{A}. No, {b}.|0.3",
+        "{A}. Correction: {b}.|0.3",
+        "{A}. Sorry, I mean that {b}.|0.3",
+        "{A}. Wait, {b}.|0.35",
+        "{A}. Or perhaps {b}.|0.65",
+        "{A}. Unless I am wrong and {b}.|0.65",
+        "{A}. On second thoughts, {b}.|0.3",
+        "I was told that {a}. ^It turned out that {b}.|0.3",
+        "We thought that {a}. ^In fact {b}.|0.3",
+        "It is not quite clear: {a}, or {b}.|0.5",
+        "Either {a} or {b}.|0.55",
+        "Maybe {a}, maybe {b}.|0.5",
+        "{A}, yet {b}.|0.4",
+        "{A}, but {b}.|0.4",
+        "{A} (or {b}).|0.65",
+        "{A} [others write: {b}].|0.65",
+        "On the one hand {a}. ^On the other hand {b}.|0.5",
+        # Lists, notes, headings.
+        "- {A}.\n- {B}.|0.55",
+        "* {A}.\n* {B}.|0.5",
+        "First note: {A}.\nSecond note: {B}.|0.6",
+        "Page 1: {A}.\nPage 2: {B}.|0.55",
+        "{A}.\n^{B}.|0.5",
+        "{A}.\n\n^{B}.|0.5",
+        "1. {A}.\n2. {B}.|0.55",
+        "1) {A}. 2) {B}.|0.55",
+        "(a) {A}.\n(b) {B}.|0.55",
+        "Version A: {A}.\nVersion B: {B}.|0.5",
+        "Before:\n{A}.\nAfter:\n{B}.|0.35",
+        "Old entry: {A}.\nNew entry: {B}.|0.35",
+        "# Notes of {P}\n{A}.\n# Notes of {Q}\n{B}.|0.5",
+        "What we know: {a}.\nWhat we also know: {b}.|0.55",
+        # Dialogue and letters.
+        "{P}: {A}.\n{Q}: {B}.|0.5",
+        '"{A}," said {P}. "{B}," said {Q}.|0.5',
+        '{P} said, "{A}." {Q} answered, "No, {b}."|0.4',
+        "Dear {P}, {a}. ^Later in the same letter: {b}. Yours, {Q}.|0.45",
+        "A letter from {P}: {A}.\nA letter from {Q}: {B}.|0.5",
+    ),
+    (
+        "Years ago {a}. ^These days {b}.|0.35",
+        "My notes say that {a}. ^Your notes say that {b}.|0.5",
+        "{A}. Then again, {b}.|0.5",
+        "Rumour one: {A}.\nRumour two: {B}.|0.5",
+        "The letter claims that {a}. ^The postcard claims that {b}.|0.5",
+        "Until {D} {a}. From {E} on {b}.|0.35",
+        "{P} swears that {a}. ^{Q} insists that {b}.|0.5",
+        "The radio reported that {a}. ^The television reported that {b}.|0.5",
+        "{A}. Scratch that: {b}.|0.3",
+        "It looked as if {a}. ^As a matter of fact, {b}.|0.3",
+        "Draft: {A}.\nFinal copy: {B}.|0.35",
+        "> {A}.\n> {B}.|0.5",
+        "Entry of {Y}: {A}. Entry of {Z}: {B}.|0.4",
+        '"{A}," whispered {P}, but {Q} shouted, "{B}!"|0.5',
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Any number of statements one after the other; {n} is 1, 2, 3, {w} "second", "third", {P} and {D} new for each.
+
+    lean: below 1 the corpus goes by late ones more often, above 1 by early ones.
+    """
+
+    first: str
+    item: str
+    last: str
+    gap: str
+    lean: float
+
+
+LISTS = (
+    Listing("{A}.", "{A}.", "{A}.", " ", 0.8),
+    Listing("Some say {a},", "some say {a},", "and some say {a}.", " ", 1.0),
+    Listing("{n}. {A}.", "{n}. {A}.", "{n}. {A}.", "\n", 1.3),
+    Listing("- {A}.", "- {A}.", "- {A}.", "\n", 1.0),
+    Listing("First {a}.", "Then {a}.", "In the end {a}.", " ", 0.7),
+    Listing("One book says that {a}.", "A {w} one says that {a}.", "A {w} one says that {a}.", " ", 1.2),
+    Listing("{A}.", "{A}.", "{A}.", "\n", 0.9),
+    Listing("{P} says that {a}.", "{P} says that {a}.", "{P} says that {a}.", " ", 1.0),
+    Listing("{P}: {A}.", "{P}: {A}.", "{P}: {A}.", "\n", 1.0),
+    Listing("On {D} {a}.", "On {D} {a}.", "On {D} {a}.", " ", 0.8),
+    Listing("{D}: {A}.", "{D}: {A}.", "{D}: {A}.", "\n", 0.85),
+    Listing("Note {n}: {A}.", "Note {n}: {A}.", "Note {n}: {A}.", "\n", 1.0),
+    Listing("Either {a},", "or {a},", "or {a}.", " ", 1.1),
+    Listing("({n}) {A}.", "({n}) {A}.", "({n}) {A}.", " ", 1.0),
+    Listing("At first {a}.", "After that {a}.", "Now {a}.", " ", 0.65),
+    Listing("According to {P}, {a};", "according to {P}, {a};", "according to {P}, {a}.", " ", 1.0),
+)
+HELD_LISTS = (
+    Listing("Perhaps {a},", "perhaps {a},", "or perhaps {a}.", " ", 1.0),
+    Listing("Page {n} says: {A}.", "Page {n} says: {A}.", "Page {n} says: {A}.", " ", 1.1),
+    Listing("{P} wrote that {a}.", "{P} wrote that {a}.", "{P} wrote that {a}.", "\n", 1.0),
+    Listing("To begin with, {a}.", "Next, {a}.", "Finally, {a}.", " ", 0.75),
+)
+#: A sentence that names another line of work than the real one, "|", and the chance of the real one.
+DISTRACTORS = Wordings(
+    (
+        "{X} once wanted to be {v}.|0.6",
+        "{X}'s brother works as {v}.|0.65",
+        "{X}'s best friend is {v}.|0.6",
+        "In a film {X} once played {v}.|0.55",
+        "A neighbour believes that {X} is {v}.|0.45",
+        "Many people think that {X} is {v}.|0.4",
+        "At a party {X} was mistaken for {v}.|0.55",
+        "Last week {X} met {v}.|0.65",
+        "According to an old paper {X} is {v}.|0.4",
+        "As a child {X} dreamt of being {v}.|0.6",
+        "For one summer {X} helped out as {v}.|0.5",
+        "{X}'s mother was {v}.|0.65",
+        "{X} is married to {v}.|0.65",
+        "At home {X} talks like {v}.|0.5",
+        "People often take {X} for {v}.|0.5",
+        "{X} would rather be {v}.|0.55",
+        "A letter calls {X} {v}.|0.4",
+        "Next year {X} will start again as {v}.|0.4",
+        "{X} once shared a house with {v}.|0.65",
+        "{X} had lunch with {v} on Monday.|0.65",
+        "Some call {X} {v}.|0.4",
+        "On the stage {X} is {v}.|0.45",
+        "{X} has a cousin who is {v}.|0.65",
+        "In a dream {X} was {v}.|0.55",
+        "The old school book describes {X} as {v}.|0.4",
+        "{X} has also worked as {v}.|0.45",
+        "At weekends {X} helps {v}.|0.6",
+        "{X} took lessons from {v}.|0.6",
+        "One of the neighbours is {v}.|0.7",
+        "{X} wears the clothes of {v}.|0.5",
+    ),
+    (
+        "A photograph shows {X} as {v}.|0.45",
+        "{X}'s daughter hopes to become {v}.|0.6",
+        "Rumour has it that {X} is {v}.|0.4",
+        "{X} was advised to become {v}.|0.55",
+        "The register lists {X} as {v}.|0.4",
+        "{X} once wrote a play about {v}.|0.6",
+    ),
+)

@@ -1,0 +1,144 @@
+"""Rows to measure on, and what is counted on them: marked cases in, rates with intervals out. It knows no model.
+
+`Ask` says what comes out for marked prompts: the first token of a greedy answer, or the whole of it as text. Cases whose
+rivals begin with the same token are left out when rows are drawn, so that a first token tells them apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from seka.miniature.corpus.asking import TRAINING, Case, Options
+from seka.miniature.corpus.documents import CASES
+from seka.prompts import Prompt
+
+SEED = 0
+VALIDATION, TEST = "validation", "test"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """`hits` of `n`."""
+
+    hits: int
+    n: int
+
+    @property
+    def value(self) -> float:
+        """The share, 0 to 1."""
+        return self.hits / self.n
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval."""
+        z, p, n = 1.959964, self.value, self.n
+        middle, half = p + z * z / (2 * n), z * (p * (1 - p) / n + z * z / (4 * n * n)) ** 0.5
+        return max(0.0, (middle - half) / (1 + z * z / n)), min(1.0, (middle + half) / (1 + z * z / n))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A case and the first token of each rival answer."""
+
+    case: Case
+    firsts: tuple[int, ...]
+
+    def marked(self, index: int, weight: float = 1.0) -> Prompt:
+        """The prompt with statement `index` marked."""
+        statement = self.case.statements[index]
+        return Prompt(self.case.prompt, ((statement.start, statement.end),), (weight,))
+
+    @property
+    def less_likely(self) -> int:
+        """The statement that the corpus follows least often; where only one answers, that one."""
+        chances = self.case.chances
+        return chances.index(min(chances)) if chances else self.case.chosen
+
+
+Make = Callable[[Random, Options], Case]
+Ask = Callable[[Sequence[Prompt]], list[Any]]
+Right = Callable[[Row, int, Any], bool]
+
+
+def first_right(row: Row, index: int, token: int) -> bool:
+    """Whether a first token is that of rival `index`."""
+    return token == row.firsts[index]
+
+
+def whole_right(row: Row, index: int, text: str) -> bool:
+    """Whether a greedy answer begins with the whole answer of rival `index`, its full stop or line break included."""
+    return text.startswith(row.case.wholes[index].rstrip())
+
+
+def draw(
+    kind: str | Make, n: int, split: str, tokenizer: Any, options: Options = TRAINING, rivals: int = 2
+) -> list[Row]:
+    """`n` rows of one kind with at least `rivals` statements."""
+    name, make = (kind, CASES[kind]) if isinstance(kind, str) else (kind.__name__, kind)
+    rows: list[Row] = []
+    index = 0
+    while len(rows) < n:
+        random = Random(f"{SEED}/{split}/{name}/{options}/{index}")
+        index += 1
+        case = make(random, options)
+        firsts = tuple(tokenizer(answer)["input_ids"][0] for answer in case.answers)
+        if len(firsts) >= rivals and len(set(firsts)) == len(firsts):
+            rows.append(Row(case, firsts))
+    return rows
+
+
+def both_ways(rows: Sequence[Row], ask: Ask, right: Right = first_right) -> dict[str, Rate]:
+    """Mark the first rival, then the second: how often the answer follows the less likely one, and in both directions."""
+    said = [ask([row.marked(i) for row in rows]) for i in (0, 1)]
+    follows = [[right(row, i, out) for row, out in zip(rows, said[i], strict=True)] for i in (0, 1)]
+    unlikely = sum(follows[row.less_likely][n] for n, row in enumerate(rows))
+    return {
+        "less likely one marked": Rate(unlikely, len(rows)),
+        "both ways": Rate(sum(a and b for a, b in zip(*follows, strict=True)), len(rows)),
+    }
+
+
+def one_marked(
+    rows: Sequence[Row], ask: Ask, index: Callable[[Row], int], name: str, right: Right = first_right
+) -> dict[str, Rate]:
+    """Mark one given statement of each row: how often the answer is its answer."""
+    said = ask([row.marked(index(row)) for row in rows])
+    return {name: Rate(sum(right(row, index(row), out) for row, out in zip(rows, said, strict=True)), len(rows))}
+
+
+def distracted(rows: Sequence[Row], ask: Ask, right: Right = first_right) -> dict[str, Rate]:
+    """Passages: mark the sentence that answers the question, then another one; how often the answer is right."""
+    found = one_marked(rows, ask, lambda row: row.case.chosen, "right sentence marked", right)
+    said = ask([row.marked((row.case.chosen + 1) % len(row.firsts)) for row in rows])
+    hits = sum(right(row, row.case.chosen, out) for row, out in zip(rows, said, strict=True))
+    return found | {"another sentence marked": Rate(hits, len(rows))}
+
+
+def kept(rows: Sequence[Row], plain: Sequence[Any], ask: Ask, right: Right = first_right) -> dict[str, Rate]:
+    """Of the rows that are right without steering: how many still are when the right sentence is marked."""
+    known = [row for row, out in zip(rows, plain, strict=True) if right(row, row.case.chosen, out)]
+    return one_marked(known, ask, lambda row: row.case.chosen, "right ones kept", right)
+
+
+def ignored(rows: Sequence[Row], ask: Ask, plain: Sequence[int]) -> dict[str, Rate]:
+    """Mark the statement that the plain answer follows as to be ignored: how often the answer is then another rival's."""
+    known = [(row, row.firsts.index(token)) for row, token in zip(rows, plain, strict=True) if token in row.firsts]
+    said = ask([row.marked(i, -1.0) for row, i in known])
+    loses = sum(token != row.firsts[i] for (row, i), token in zip(known, said, strict=True))
+    moves = sum(token in row.firsts and token != row.firsts[i] for (row, i), token in zip(known, said, strict=True))
+    return {"ignored one loses": Rate(loses, len(known)), "another statement wins": Rate(moves, len(known))}
+
+
+def unsteered(rows: Sequence[Row], plain: Sequence[Any], right: Right = first_right) -> dict[str, Rate]:
+    """What the model does without steering: gives the less likely rival's answer, the corpus's, or any rival's."""
+    pairs = list(zip(rows, plain, strict=True))
+    likely = {"less likely": Rate(sum(right(row, row.less_likely, out) for row, out in pairs), len(rows))}
+    return (likely if rows[0].case.chances else {}) | {
+        "the corpus's": Rate(sum(right(row, row.case.chosen, out) for row, out in pairs), len(rows)),
+        "any rival's": Rate(
+            sum(any(right(row, i, out) for i in range(len(row.firsts))) for row, out in pairs), len(rows)
+        ),
+    }

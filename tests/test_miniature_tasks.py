@@ -1,0 +1,130 @@
+"""The corpus: what may be in it, where statements stand, and that its tasks ask what they say."""
+
+from __future__ import annotations
+
+import re
+from random import Random
+
+import pytest
+
+from seka import miniature
+from seka.miniature.corpus import documents, triplets, visitors, world
+from seka.miniature.corpus.asking import Options
+from seka.miniature.corpus.lexicon import FOLDER
+from seka.miniature.measures import evaluate, tasks
+
+COUNT = 1500
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    return [documents.draw(0, "training", index).text for index in range(COUNT)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return miniature.load()[1]
+
+
+def test_a_document_depends_on_seed_split_and_number_alone(texts):
+    again = documents.documents(0, "training", 100)
+    assert [next(again) for _ in range(20)] == texts[100:120]
+    assert documents.draw(1, "training", 7) != documents.draw(0, "training", 7)
+    assert not set(texts) & {documents.draw(0, "validation", index).text for index in range(200)} - set(short(texts))
+
+
+def short(texts: list[str]) -> list[str]:
+    """Plain facts, of which there are few."""
+    return [text for text in texts if len(text) < 60]
+
+
+def test_it_holds_no_marks_no_slots_and_no_control_characters(texts):
+    for text in texts:
+        assert "**" not in text
+        assert "~~" not in text
+        assert not re.search("[\x00-\x08{}^]", text), text
+
+
+def test_documents_fit_the_context(texts, tokenizer):
+    longest = max(texts, key=len)
+    assert len(longest) > 1500
+    assert len(tokenizer(longest)["input_ids"]) < 1024
+
+
+def test_every_kind_occurs_about_as_often_as_stated():
+    kinds = [documents.draw(0, "training", index).kind for index in range(COUNT)]
+    total = sum(documents.SHARES.values())
+    for kind, share in documents.SHARES.items():
+        assert kinds.count(kind) / COUNT == pytest.approx(share / total, abs=0.03)
+
+
+@pytest.mark.parametrize("options", [Options(), Options(words=True, wordings=True)], ids=["training", "held out"])
+def test_spans_of_a_case_hold_their_values(options):
+    for kind in documents.CASES:
+        for case in documents.cases(kind, 6, "validation", 0, options):
+            assert case.text.startswith(case.prompt)
+            assert len(case.wholes) == len(case.answers) == len(case.statements)
+            for statement in case.statements:
+                assert 0 <= statement.start < statement.end <= len(case.prompt)
+            if case.chances:
+                assert sum(case.chances) == pytest.approx(1) or len(case.chances) == 1
+
+
+def test_relations_say_what_the_grammar_needs():
+    assert len(world.relations()) >= 60
+    for relation in world.relations():
+        assert len(relation.say.train) >= 20
+        assert len(relation.say.held) >= 4
+        assert not set(relation.say.train) & set(relation.say.held)
+        for wording in relation.say.train + relation.say.held:
+            assert wording.count("{V}") == 1, wording
+        for wording in relation.ask.train + relation.ask.held:
+            assert "{X}" in wording, wording
+            assert "{V}" not in wording, wording
+
+
+@pytest.mark.parametrize("name", tasks.TASKS)
+def test_rows_of_a_task_can_be_told_apart(name, tokenizer):
+    task = tasks.TASKS[name]
+    rows = evaluate.draw(
+        task.kind, 3, evaluate.VALIDATION, tokenizer, task.options, 1 if task.count == "sentences" else 2
+    )
+    for row in rows:
+        assert len(set(row.firsts)) == len(row.firsts)
+        for index, whole in enumerate(row.case.wholes):
+            assert evaluate.whole_right(row, index, whole + " More.")
+            assert not any(
+                evaluate.whole_right(row, other, whole) for other in range(len(row.firsts)) if other != index
+            )
+
+
+def test_the_less_likely_statement_is_the_one_that_is_followed_less(tokenizer):
+    rows = evaluate.draw("conflict", 150, evaluate.VALIDATION, tokenizer)
+    uneven = [row for row in rows if min(row.case.chances) <= 0.35]
+    assert len(uneven) > 20
+    assert sum(row.case.chosen == row.less_likely for row in uneven) / len(uneven) < 0.5
+
+
+def test_visitors_type_words_that_no_list_of_the_corpus_holds():
+    listed = {word for kind in ("names", "words") for word in visitors.listed(kind)}
+    assert len(visitors.listed("names")) >= 200
+    assert len(visitors.listed("words")) >= 500
+    for file in ("words.txt", "relations.txt", "verbs.txt", "nouns.txt"):
+        known = set(re.findall(r"[^\W_]+", (FOLDER / file).read_text(encoding="utf-8")))
+        assert not listed & known, file
+
+
+def test_triplets_hold_their_answer_once():
+    for kind in triplets.KINDS:
+        for triplet in triplets.triplets(kind, 8):
+            assert triplet.context.lower().count(triplet.answer.lower()) == 1
+            assert triplet.question != triplet.other_question
+
+
+def test_a_long_passage_puts_the_answer_where_it_is_asked_to():
+    for position in (0.0, 0.5, 1.0):
+        case = documents.CASES["long passage"](Random(3), Options(position=position))
+        statement = case.statements[case.chosen]
+        texts = [s.start for s in case.statements]
+        where = (statement.start - min(texts)) / max(1, max(texts) - min(texts))
+        assert abs(where - position) < 0.35
