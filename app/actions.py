@@ -8,43 +8,31 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from html import escape
 from typing import Any
 
 import torch
 
-from app import words
-from app.models import ADAPTIVE, Studio
+from app import asked, head_words, insight, origin, words
+from app.models import Studio
+from app.settings import Settings as Settings
 from app.views import View, finished, rate
 from seka import figures
 from seka.generation import Comparison, stream
-from seka.layers import choose
-from seka.prompts import MARKERS, Prompt
-from seka.routing import Routing
+from seka.layers import choose, read_heads
+from seka.prompts import MARKERS, Prompt, Span
 from seka.sites import sites
 from seka.steering import Steering
-from seka.tokens import align
+from seka.tokens import Alignment, align
 
 logger = logging.getLogger(__name__)
 #: Seconds between two updates of the columns.
 BEAT = 0.08
+#: The answers are there, but the run is not over: Compare cannot be pressed yet.
+LOOKING = "Both answers are complete; looking inside the model …"
 #: Over the figures while a run has none of its own.
 BEFORE = "From the run before this one."
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What beside the prompt decides a run. strength None: the mode's recommended gain; temperature 0: greedy."""
-
-    mode: str = ADAPTIVE
-    strength: float | None = None
-    max_new_tokens: int = 32
-    layers: str = "all"
-    min_shift: float = 0.0
-    seed: int = 0
-    temperature: float = 0.0
-    literal: bool = False
 
 
 def read(text: str, literal: bool) -> Prompt:
@@ -58,25 +46,52 @@ def preview(studio: Studio, text: str, literal: bool) -> tuple[str, str]:
         return words.notice(["Write or paste a prompt, then mark the words that matter."], "hint"), ""
     prompt = read(text, literal)
     alignment, notes = None, words.warnings(prompt)
+    lost: dict[Span, ValueError] = {}
     if literal and (found := len(read(text, False).spans)):
         notes = [f"{words.plural(found, 'pair')} of markers taken as plain text."]
     try:
-        alignment = align(prompt, studio.tokenizer) if studio.tokenizer is not None else None
+        if studio.tokenizer is not None:
+            alignment, lost = touched(prompt, studio.tokenizer)
+            notes += words.reach(prompt, alignment)
+        notes += [escape(_sentence(error)) for error in list(lost.values())[:3]]
     except ValueError as error:
-        notes.append(escape(str(error)))
+        notes.append(escape(_sentence(error)))
     if alignment is not None and len(alignment.ids) >= studio.limit:
         notes.append(
             f"Too long: {words.plural(len(alignment.ids), 'token')}, the limit is {studio.limit} with the answer."
         )
     counts = f'<div class="counts">{words.summary(prompt, alignment, studio.limit)}</div>'
     tokens = words.chips(prompt, alignment) if alignment is not None else ""
-    return f'<div class="read">{words.marked(prompt)}</div>{counts}{words.notice(notes)}', tokens
+    return f'<div class="read">{words.marked(prompt, list(lost))}</div>{counts}{words.notice(notes)}', tokens
+
+
+def touched(prompt: Prompt, tokenizer: Any) -> tuple[Alignment, dict[Span, ValueError]]:
+    """The prompt's tokens, and the spans that no token stands for with the reason; those make a run impossible."""
+    try:
+        return align(prompt, tokenizer), {}
+    except ValueError:
+        lost: dict[Span, ValueError] = {}
+    for span in prompt.spans:
+        try:
+            align(Prompt(prompt.text, (span,)), tokenizer)
+        except ValueError as error:
+            lost[span] = error
+    kept = [mark for mark in prompt.marks if mark[:2] not in lost]
+    rest = Prompt(prompt.text, tuple((start, end) for start, end, _ in kept), tuple(weight for *_, weight in kept))
+    return align(rest, tokenizer), lost  # what is not about marks is raised again
 
 
 def check(studio: Studio, text: str, settings: Settings) -> dict[str, str]:
     """What stands in the way of a run: {"prompt" | name of a setting: sentence}; empty when nothing does."""
+    if not isinstance(text, str):
+        return {"prompt": f"The prompt is {type(text).__name__}; wanted text."}
     if not text.strip():
         return {"prompt": "Write a prompt first."}
+    for name, value in asdict(settings).items():
+        try:
+            asked.settings({name: value})
+        except ValueError as error:
+            return {name: _sentence(error)}
     if not studio.ready or studio.model is None:
         return {}  # the run waits for the model and checks again
     try:
@@ -88,10 +103,14 @@ def check(studio: Studio, text: str, settings: Settings) -> dict[str, str]:
             }
     except ValueError as error:
         return {"prompt": _sentence(error)}
+    deciding = "heads" if settings.heads.strip() else "layers"
     try:
-        choose(settings.layers, sites(studio.model))
+        if deciding == "heads":
+            steering(studio, settings)
+        else:
+            choose(settings.layers, sites(studio.model))
     except ValueError as error:
-        return {"layers": _sentence(error)}
+        return {deciding: _sentence(error)}
     return {}
 
 
@@ -99,29 +118,21 @@ def run(
     studio: Studio, text: str, settings: Settings, stop: Callable[[], bool] = lambda: False
 ) -> Iterator[Comparison]:
     """Both answers, growing; the last one is complete. Waits for the model. ValueError for what `check` finds."""
+    if admitted(studio, text, settings, stop):
+        prompt, used = read(text, settings.literal), steering(studio, settings)
+        yield from stream(studio.model, studio.tokenizer, prompt, used, stop=stop, **settings.decoding())
+
+
+def admitted(studio: Studio, text: str, settings: Settings, stop: Callable[[], bool]) -> bool:
+    """Wait for the model. False for a run that was stopped meanwhile; ValueError for what `check` finds."""
     while not studio.wait(0.2):
         if stop():
-            return
+            return False
     if studio.problem:
         raise ValueError(studio.problem)
-    problems = check(studio, text, settings)
-    if problems:
+    if problems := check(studio, text, settings):
         raise ValueError(" ".join(problems.values()))
-    answers = stream(
-        studio.model,
-        studio.tokenizer,
-        read(text, settings.literal),
-        steering(studio, settings),
-        max_new_tokens=settings.max_new_tokens,
-        do_sample=settings.temperature > 0,
-        temperature=settings.temperature or 1.0,
-        seed=settings.seed,
-        stop=stop,
-    )
-    try:
-        yield from answers
-    finally:
-        answers.close()  # type: ignore[attr-defined]  # a generator; whoever leaves early takes the model's steps along
+    return True
 
 
 def steering(studio: Studio, settings: Settings) -> Steering:
@@ -133,12 +144,15 @@ def steering(studio: Studio, settings: Settings) -> Steering:
         positive=studio.gain(settings.mode) if settings.strength is None else settings.strength,
         layers=settings.layers,
         min_shift=settings.min_shift,
+        heads=read_heads(settings.heads) or None,
     )
 
 
 def compare(studio: Studio, text: str, settings: Settings, stop: Callable[[], bool] = lambda: False) -> Iterator[View]:
     """The page's run: views while both answers stream, then one with differences, remarks and figures. Raises nothing."""
-    view = View(status="Reading the prompt …", heads_words=BEFORE, router_words=BEFORE)
+    names = ("heads_words", "router_words", "attention_words", "next_words", "tokens_words")
+    captions: dict[str, Any] = dict.fromkeys(names, BEFORE)
+    view = View(status="Reading the prompt …", **captions)
     drawn, last = 0.0, None
     try:
         plain_text = read(text, settings.literal).text
@@ -159,45 +173,47 @@ def compare(studio: Studio, text: str, settings: Settings, stop: Callable[[], bo
         if last is None or not last.steered.ids:
             yield replace(view, status="Stopped before the first word.")
         else:
-            done = record(studio, last, settings)
-            yield finished(done, plain_text, None)  # the words first; figures take a moment
-            yield finished(done, plain_text, draw(studio, last, settings))
+            view = finished(outcome(studio, last, settings, text), plain_text, None, LOOKING)
+            yield view  # the words first; figures take a moment
+            yield finished(record(studio, last, settings, text), plain_text, draw(studio, last, settings))
     except Exception as error:  # a visitor never sees a traceback
         yield replace(view, status=words.notice([escape(explain(error))], "error"))
 
 
-def record(studio: Studio, pair: Comparison, settings: Settings) -> dict[str, Any]:
-    """A finished comparison as plain data: what an example file and the API hold."""
+def outcome(studio: Studio, pair: Comparison, settings: Settings, typed: str) -> dict[str, Any]:
+    """What came of a comparison, as plain data; nothing of it has to be measured. typed: the prompt with its markers."""
     used = steering(studio, settings)
     routing = pair.steered.routing
     return {
         "model": studio.name,
+        "made": origin.made(studio),
+        "typed": typed,
         "settings": asdict(replace(settings, strength=used.positive)),
         "plain": {"text": pair.plain.text, "tokens": len(pair.plain.ids), "finish": pair.plain.finish},
         "steered": {"text": pair.steered.text, "tokens": len(pair.steered.ids), "finish": pair.steered.finish},
         "seconds": round(pair.seconds, 3),
         "heads": {str(layer): heads.nonzero().flatten().tolist() for layer, heads in used.selected.items()},
         "all_heads": sum(site.heads for site in sites(studio.model)) if studio.model is not None else 0,
+        "sensitivity": head_words.plain(figures.sensitivity(used.source)),
         "totals": routing.totals() if routing is not None else None,
     }
+
+
+def record(studio: Studio, pair: Comparison, settings: Settings, typed: str) -> dict[str, Any]:
+    """A finished comparison with what is measured of its inside: what an example file and the API hold."""
+    return {**outcome(studio, pair, settings, typed), **insight.measure(studio, pair, steering(studio, settings))}
 
 
 def answer(studio: Studio, text: str, settings: Settings) -> dict[str, Any]:
     """One whole run as plain data. ValueError for what `check` finds."""
     *_, pair = run(studio, text, settings)
     marks = [{"start": start, "end": end, "weight": weight} for start, end, weight in pair.prompt.marks]
-    return {"prompt": pair.prompt.text, "marks": marks, **record(studio, pair, settings)}
+    return {"prompt": pair.prompt.text, "marks": marks, **record(studio, pair, settings, text)}
 
 
 def draw(studio: Studio, pair: Comparison, settings: Settings) -> dict[str, Any]:
-    """The figures of a finished comparison."""
-    routing: Routing | None = pair.steered.routing
-    plain, steered = ([studio.tokenizer.decode([i]) for i in row.ids] for row in (pair.plain, pair.steered))
-    return {
-        "heads": figures.heads(studio.source(settings.mode), steering(studio, settings)),
-        "router": figures.router(routing) if routing is not None else None,
-        "tokens": figures.compare(pair, (plain, steered)),
-    }
+    """The figures of a finished comparison for which its record is not enough; `findings.drawn` makes the others."""
+    return {"heads": figures.heads(studio.source(settings.mode), steering(studio, settings))}
 
 
 def explain(error: Exception) -> str:

@@ -13,7 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from app import actions
+from app import actions, maps
 from app.models import ADAPTIVE, Studio, studio
 from app.views import View, finished
 
@@ -36,13 +36,10 @@ class Example:
         from plotly.io import from_json
 
         stored = self.result["figures"]
-        drawn = {
-            name: from_json(json.dumps(stored[name])) if stored[name] else None
-            for name in ("heads", "router", "tokens")
-        }
+        drawn = {name: from_json(json.dumps(figure)) if figure else None for name, figure in stored.items()}
         badge = BADGE if self.result["model"] == model else f"Precomputed example of {self.result['model']}"
         text = actions.read(self.prompt, self.settings.literal).text
-        view = finished(self.result, text, drawn, f'<span class="badge">{badge}</span>')
+        view = finished({"typed": self.prompt, **self.result}, text, drawn, f'<span class="badge">{badge}</span>')
         return replace(view, remarks=f"{escape(self.note)} {view.remarks}".strip())
 
 
@@ -76,10 +73,20 @@ def compute(here: Studio, entries: list[dict[str, Any]]) -> list[dict[str, Any]]
             raise ValueError(here.note)
         *_, last = actions.run(here, entry["prompt"], chosen)
         drawn = actions.draw(here, last, chosen)
-        result = actions.record(here, last, chosen)
+        result = {**actions.record(here, last, chosen, entry["prompt"]), **_effect(here, entry["prompt"], chosen)}
         result["figures"] = {name: _stored(figure) for name, figure in drawn.items()}
         done.append({**entry, "result": result})
     return done
+
+
+def _effect(here: Studio, prompt: str, chosen: actions.Settings) -> dict[str, Any]:
+    """The record's keys on each head's effect; none for a prompt where no head can act."""
+    try:
+        *_, measured = maps.measure(here, prompt, chosen)
+    except ValueError:
+        return {}
+    assert isinstance(measured, dict)
+    return measured
 
 
 def _stored(figure: Any) -> dict[str, Any] | None:

@@ -1,14 +1,12 @@
 """The model behind the page: which one, which experts, and loading it while the page is already up. No handlers, no gradio.
 
-SEKA_MODEL names a model (id or folder), SEKA_EXPERTS the folder of its projections; without them it is the embedded one.
-SEKA_LIMIT is the most tokens of prompt and answer together (2048), never more than the model holds. SEKA_ATTN names its
-attention implementation.
+Which model, which experts and which limits: the variables of app/environment.py.
 """
 
 from __future__ import annotations
 
 import logging
-import os
+import re
 import threading
 import time
 from collections.abc import Mapping
@@ -17,8 +15,8 @@ from typing import Any
 
 from torch import nn
 
-from seka.backends import AUTO
-from seka.loading import load
+from app import environment, shelf
+from seka.loading import EMBEDDED, load
 from seka.projections import Projection
 from seka.routing import Router
 from seka.sites import context_length
@@ -28,6 +26,8 @@ logger = logging.getLogger(__name__)
 ADAPTIVE = "adaptive"
 #: Gain offered where a projection recommends none.
 GAIN = 0.2
+ONE_EXPERT = "Adaptive needs at least two experts; there is one."
+NO_EXPERT = "This model has no expert yet, so nothing can be steered: learn one below, under Your own expert."
 
 
 class Studio:
@@ -42,17 +42,27 @@ class Studio:
         self.tokenizer: Any = None
         self.router: Router | None = None
         self.problem = ""
+        #: As the environment names the model and the folder (or repository) of its projections.
+        self.origin = EMBEDDED, "projections"
+        #: Experts that were learnt on this page, which are among the others, too.
+        self.own: dict[str, Projection] = {}
         #: Why there is no adaptive mode, in words; empty when there is one.
         self.note = note
+        #: Its place among the pages of several models; the first is 0.
+        self.place = 0
         self._ready = threading.Event()
         self._began = time.monotonic()
+        self._starting = threading.Lock()
+        self._later: str | None = None
+        self._mixed = dict(self.experts)  # those of the adaptive mode, as they came with the model
+        self._given: tuple[Router | None, str] = (None, "")
         if len(self.experts) > 1:
             try:
                 self.router = Router(self.experts)
             except ValueError as error:
                 self.note = f"Adaptive is not available: {error}"
         elif not note:
-            self.note = "Adaptive needs at least two experts; there is one."
+            self.note = ONE_EXPERT
 
     @classmethod
     def of(cls, name: str, model: nn.Module, tokenizer: Any, experts: Mapping[str, Projection]) -> Studio:
@@ -63,7 +73,16 @@ class Studio:
 
     def start(self, source: str | None) -> None:
         """Load behind the page. source: model id or folder, None for the embedded model."""
+        self._began = time.monotonic()
         threading.Thread(target=self._load, args=(source,), name="seka-model", daemon=True).start()
+
+    def later(self, source: str) -> None:
+        """Load behind the page as soon as somebody waits for it."""
+        self._later = source
+
+    def open(self, source: str | None) -> None:
+        """Load here and now, in this thread."""
+        self._load(source)
 
     @property
     def ready(self) -> bool:
@@ -71,12 +90,16 @@ class Studio:
 
     def wait(self, seconds: float) -> bool:
         """True as soon as loading is over, well or badly; False when it goes on after `seconds`."""
+        with self._starting:
+            if self._later is not None:
+                self.start(self._later)
+                self._later = None
         return self._ready.wait(seconds)
 
     @property
     def limit(self) -> int:
         """Most tokens of prompt and answer together."""
-        asked = int(os.environ.get("SEKA_LIMIT", "2048"))
+        asked = environment.read().limit
         return min(asked, (self.model is not None and context_length(self.model)) or asked)
 
     def modes(self) -> list[tuple[str, str]]:
@@ -86,8 +109,12 @@ class Studio:
 
     def describe(self, mode: str) -> str:
         """One line on a mode: what the expert was learnt from."""
-        if mode == ADAPTIVE:
-            return f"Mixes {len(self.experts)} experts head by head, by what the end of your prompt is looking for."
+        if mode == ADAPTIVE and self.router is not None:
+            return (
+                f"Mixes {len(self.router.experts)} experts head by head, by what the end of your prompt is looking for."
+            )
+        if mode not in self.experts:
+            return self.note
         return self.experts[mode].description or "No description in its file."
 
     def gain(self, mode: str) -> float:
@@ -102,10 +129,49 @@ class Studio:
             return self.router
         if mode in self.experts:
             return self.experts[mode]
-        known = ", ".join(value for _, value in self.modes())
+        known = ", ".join(value for _, value in self.modes()) or "none yet"
         raise ValueError(
             self.note if mode == ADAPTIVE else f"There is no expert {mode!r} for {self.name}; there are: {known}."
         )
+
+    def endpoint(self, name: str) -> str:
+        """What a public endpoint is called on this model's page: the pages after the first one count them."""
+        return f"{name}_{self.place}" if self.place else name
+
+    def adopt(self, name: str, expert: Projection) -> None:
+        """Add an expert of a visitor's under a new name: a mode of its own, and a part of the mixture."""
+        if name in self.experts:
+            logger.warning("the expert %r that was learnt here is left out: the model has one of that name", name)
+            return
+        self._arrange({**self.own, name: expert})
+
+    def drop(self, name: str) -> None:
+        """Take an expert of a visitor's away again."""
+        self._arrange({key: expert for key, expert in self.own.items() if key != name})
+
+    def _arrange(self, own: dict[str, Projection]) -> None:
+        """The experts that came with the model stay as they are, and these stand beside them, also in the mixture, whose
+        recommended strength stays; an expert that does not fit the mixture is offered alone."""
+        if not self.own:
+            self._given = self.router, self.note
+        base, note = self._given
+        mixed = dict(self._mixed)
+        gain = base.recommended_gain if base is not None else None
+        router = base
+        for name, expert in own.items():
+            mixed = {**mixed, name: expert}
+            if len(mixed) > 1:
+                alike = {n: e if gain is None else e.with_header(recommended_gain=gain) for n, e in mixed.items()}
+                try:
+                    router = Router(alike, base.top, base.score, base.way, base.sharpness) if base else Router(alike)
+                    note = ""
+                except ValueError as error:
+                    mixed = {n: e for n, e in mixed.items() if n != name}
+                    note = note or f"Adaptive does without {name}: {error}"
+        others = {n: e for n, e in self.experts.items() if n not in self.own}
+        if router is None and len(others) + len(own) == 1:
+            note = ONE_EXPERT
+        self.own, self.experts, self.router, self.note = own, {**others, **own}, router, note
 
     def line(self) -> str:
         """The state in one line."""
@@ -117,7 +183,7 @@ class Studio:
 
     def _load(self, source: str | None) -> None:
         try:
-            self._install(*load(source, attn=os.environ.get("SEKA_ATTN") or AUTO))
+            self._install(*load(source, attn=environment.read().attn))
         except Exception as error:  # a page that says why is better than a dead thread
             logger.exception("loading %s failed", self.name)
             self.problem = " ".join(str(error).split()) or type(error).__name__
@@ -126,27 +192,58 @@ class Studio:
     def _install(self, model: nn.Module, tokenizer: Any) -> None:
         for expert in self.experts.values():
             expert.check(model)
+        for name, expert in shelf.recall(model).items():
+            self.adopt(name, expert)
         self.model, self.tokenizer = model, tokenizer
         self._ready.set()
 
 
-def studio() -> Studio:
-    """The studio that the environment asks for; its model is not loading yet (see `Studio.start`)."""
-    source = os.environ.get("SEKA_MODEL")
-    if not source:
+def studio(source: str | None = None, folder: Path | None = None) -> Studio:
+    """The studio of a model, by default the environment's first; its model is not loading yet (see `Studio.start`).
+
+    source: id, folder, or "miniature", the embedded one. folder: of its projections; by default what the environment says,
+    which may be a repository of the Hub. ValueError where there are none and none can be learnt.
+    """
+    asked = environment.read()
+    source = source or asked.model
+    if source == EMBEDDED:
         from seka import miniature
 
         embedded = {name: Projection.load(path) for name, path in miniature.experts().items()}
         if not embedded:
-            raise SystemExit("No experts of the embedded model in projections/: check out the whole repository.")
+            raise ValueError("no experts of the embedded model in projections/: check out the whole repository")
         return Studio("seka-miniature", embedded)
-    folder = Path(os.environ.get("SEKA_EXPERTS", "experts"))
-    paths = sorted(folder.glob("*.safetensors"))
-    if not paths:
-        raise SystemExit(
-            f"No experts for {source} in {folder.resolve()}. Learn one: "
-            f"python -m seka learn --model {source} --out {folder / 'facts.safetensors'}; then set SEKA_EXPERTS={folder}"
+    origin = source, str(folder or asked.experts)
+    folder = folder or _fetched(asked.experts)
+    found = {path.stem: Projection.load(path) for path in sorted(folder.glob("*.safetensors"))}
+    if not found and asked.learn_note:
+        raise ValueError(
+            f"no experts for {source} in {folder.resolve()}; learn one: "
+            f"python -m seka learn --model {source} --out {folder}/facts.safetensors; then set SEKA_EXPERTS={folder}"
         )
-    return Studio(
-        Path(source).name if Path(source).exists() else source, {path.stem: Projection.load(path) for path in paths}
-    )
+    out = Studio(Path(source).name if Path(source).exists() else source, found)
+    if not found:
+        out.note = NO_EXPERT
+    out.origin = origin
+    return out
+
+
+def studios() -> list[Studio]:
+    """One of every model that the environment offers, the first one first. The others load when somebody opens them."""
+    asked = environment.read()
+    if len(asked.models) == 1:
+        return [studio()]
+    out = [studio(source, Path(asked.experts) / Path(source).name) for source in asked.models]
+    for each, source in zip(out[1:], asked.models[1:], strict=True):
+        each.later(source)
+    return out
+
+
+def _fetched(experts: str) -> Path:
+    """The folder of that name, or that of a repository `user/name` where this machine has no such folder."""
+    here = Path(experts)
+    if here.is_dir() or here.parent.is_dir() or not re.fullmatch(r"[\w.-]+/[\w.-]+", experts):
+        return here
+    from seka import hub
+
+    return hub.fetch_all(experts)

@@ -6,11 +6,11 @@ A run that has just ended and a precomputed example go through the same function
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
-from app import words
+from app import cards, findings, head_words, words
 
 
 @dataclass(frozen=True)
@@ -23,20 +23,61 @@ class View:
     remarks: str = ""
     heads_words: str = ""
     router_words: str = ""
-    figures: dict[str, Any] | None = None  # "heads", "router", "tokens": plotly figures or None
+    figures: dict[str, Any] | None = None  # "heads", "router", "attention", "next", "tokens": plotly figures or None
+    router_table: str = ""
+    attention_words: str = ""
+    attention_table: str = ""
+    next_words: str = ""
+    next_table: str = ""
+    tokens_words: str = ""
+    effect_words: str = ""
+    card: str = ""  # HTML of the finished run as a small card, to be pinned
+    record: dict[str, Any] | None = field(
+        default=None, compare=False, repr=False
+    )  # of a finished run, with its figures
 
 
 def finished(done: dict[str, Any], prompt: str, drawn: dict[str, Any] | None, status: str | None = None) -> View:
     """The last view of a run, from its record: a real run and a precomputed example look the same."""
     plain, steered = done["plain"], done["steered"]
     left, right, sentence = words.differences(plain["text"], steered["text"], prompt)
-    remarks = [sentence]
+    remarks = [f"{sentence} {_advice(done)}" if plain["text"] == steered["text"] else sentence]
     if words.repetitive(steered["text"]):
         both = words.repetitive(plain["text"])
         remarks.append(
             "Both answers repeat themselves." if both else "The steered answer repeats itself: lower Strength."
         )
-    return View(left, right, status or _summary(done), "<br>".join(remarks), _heads(done), _router(done), drawn)
+    shown = None if drawn is None else {**findings.drawn(done), "effect": head_words.effect_map(done), **drawn}
+    return View(
+        left,
+        right,
+        status or _summary(done),
+        "<br>".join(remarks),
+        figures=shown,
+        **(_captions(done) if shown is not None else {}),
+        record=done,
+        card=cards.card(done, prompt),
+    )
+
+
+def _captions(done: dict[str, Any]) -> dict[str, str]:
+    """What is said of figures comes with them, so that no old figure is shown under new words."""
+    return {
+        "heads_words": _heads(done),
+        "effect_words": head_words.effect(done),
+        "router_words": _router(done),
+        **findings.said(done),
+    }
+
+
+def _advice(done: dict[str, Any]) -> str:
+    """What to do where both answers are the same."""
+    if done["settings"].get("strength") == 0:
+        return "Strength is 0, which is off: raise it."
+    prompt = cards.asked(done)
+    if prompt is not None and not prompt.spans:
+        return "Nothing was marked: mark the words that matter."
+    return "The plain one may follow your marks already: mark something else, or raise Strength."
 
 
 def rate(count: int, seconds: float) -> str:
@@ -70,6 +111,5 @@ def _router(done: dict[str, Any]) -> str:
         name = escape(done["settings"]["mode"])
         return f"One expert, {name}, acts on the outlined heads: nothing to mix. Choose Adaptive to see the router at work."
     shares = sorted(done["totals"].items(), key=lambda item: -item[1])
-    return (
-        "The router mixed " + ", ".join(f"{escape(name)} {share:.0%}" for name, share in shares) + " for this prompt."
-    )
+    mixed = ", ".join(f"{escape(name)} {share:.0%}" for name, share in shares)
+    return f"The router mixed {mixed} for this prompt. {escape(findings.leaders(done.get('routing')))}".strip()

@@ -1,6 +1,7 @@
 """Prompts, tokens and answers as HTML and as sentences. Knows strings and marks; no model, no gradio.
 
-Everything that somebody or some model wrote goes through `html.escape` here; no other file of the page makes HTML of it.
+Everything that somebody or some model wrote goes through `html.escape` here and in tables; no other file of the page makes
+HTML of it.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ from difflib import SequenceMatcher
 from html import escape
 from itertools import pairwise
 
-from seka.prompts import Prompt
+from seka.prompts import Prompt, Span
 from seka.tokens import Alignment
 
+#: Characters of Chinese and Japanese, which sets no blanks between words; for a class of a regular expression.
+UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+#: How many letters from its end on a text is looked at for repeated ones.
+LATELY = 200
 EMPTY = '<span class="empty">{}</span>'
 
 
@@ -22,8 +27,8 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}".replace(",", "\u202f")
 
 
-def marked(prompt: Prompt) -> str:
-    """The prompt's text; marks as <mark> and <s>, markers without a partner flagged where they stand."""
+def marked(prompt: Prompt, lost: Sequence[Span] = ()) -> str:
+    """The prompt's text; marks as <mark> and <s>, those in `lost` and markers without a partner flagged where they stand."""
     stray = {at + i for at in prompt.unpaired for i in (0, 1)}
     edges = {0, len(prompt.text)} | {edge for span in prompt.spans for edge in span}
     edges |= {edge for at in prompt.unpaired for edge in (at, at + 2)}
@@ -36,6 +41,8 @@ def marked(prompt: Prompt) -> str:
             piece = f'<s class="ignore" title="ignored">{piece}</s>'
         if any(w > 0 for w in weights):
             piece = f'<mark class="emphasise" title="emphasised">{piece}</mark>'
+        if any(a <= start and end <= b for a, b in lost):
+            piece = f'<span class="lost" title="no token stands for it: nothing to steer">{piece}</span>'
         if start in stray:
             piece = f'<span class="stray" title="a marker without a partner: read as text">{piece}</span>'
         out.append(piece)
@@ -66,14 +73,35 @@ def warnings(prompt: Prompt) -> list[str]:
         line = prompt.text.count("\n", 0, at) + 1
         near = prompt.text[max(0, at - 12) : at + 14].replace("\n", " ").strip()
         marker = escape(prompt.text[at : at + 2])
-        out.append(
-            f"<code>{marker}</code> in line {line} has no partner and is read as text: \u201c{escape(near)}\u201d"
-        )
+        out.append(f"<code>{marker}</code> in line {line} has no partner and is read as text: {_quoted(near)}")
     if len(prompt.unpaired) > 3:
         out.append(f"{len(prompt.unpaired) - 3} more markers have no partner.")
+    both = (
+        prompt.text[max(a, c) : min(b, d)]
+        for a, b, up in prompt.marks
+        for c, d, down in prompt.marks
+        if up > 0 > down and max(a, c) < min(b, d)
+    )
+    if clash := next((text for text in both if text.strip()), ""):
+        out.append(f"{_quoted(clash)} is highlighted and ignored at once: the highlight counts.")
     if not prompt.spans:
         out.append("Nothing is highlighted yet: both answers will be the same. Select some words and press Highlight.")
     return out
+
+
+def reach(prompt: Prompt, alignment: Alignment) -> list[str]:
+    """At most one sentence, escaped: where steered tokens reach past their marks, as marks act on whole tokens."""
+    inside = {at for start, end in prompt.spans for at in range(start, end)}
+    past = [
+        prompt.text[start:end].strip()
+        for (start, end), weight in zip(alignment.offsets, alignment.weights, strict=True)
+        if weight and any(at not in inside and prompt.text[at].strip() for at in range(start, end))
+    ]
+    if not past:
+        return []
+    shown = ", ".join(_quoted(text) for text in past[:3])
+    more = f" and {len(past) - 3} more" if len(past) > 3 else ""
+    return [f"Marks act on whole tokens, also on the rest of these: {shown}{more}."]
 
 
 def summary(prompt: Prompt, alignment: Alignment | None, limit: int) -> str:
@@ -100,7 +128,25 @@ def answer(text: str, prompt: str = "", running: bool = False) -> str:
 
 def differences(plain: str, steered: str, prompt: str = "") -> tuple[str, str, str]:
     """Both columns with differing words in <del> and <ins>, and a sentence on how much differs."""
-    left, right = (re.findall(r"\S+\s*|\s+", text) for text in (plain, steered))
+    left, right, changed = compared(plain, steered)
+    if plain == steered:
+        sentence = "Both answers are identical."
+    elif changed == 0:
+        sentence = "The answers differ in blanks only."
+    else:
+        sentence = f"{changed} of {plural(max(len(pieces(plain)), len(pieces(steered))), 'word')} differ."
+    before, after = (_column(prompt, body or EMPTY.format("(no words)")) for body in (left, right))
+    return before, after, sentence
+
+
+def pieces(text: str) -> list[str]:
+    """Words with the blanks after them; of writing that sets no blanks, single characters."""
+    return re.findall(rf"[{UNSPACED}]\s*|[^\s{UNSPACED}]+\s*|\s+", text)
+
+
+def compared(plain: str, steered: str) -> tuple[str, str, int]:
+    """Both texts as HTML with differing words in <del> and <ins>, and how many words differ on the side that has more."""
+    left, right = pieces(plain), pieces(steered)
     before, after = ([word.strip() for word in words] for words in (left, right))
     out: tuple[list[str], list[str]] = ([], [])
     changed = [0, 0]
@@ -113,23 +159,13 @@ def differences(plain: str, steered: str, prompt: str = "") -> tuple[str, str, s
                 out[side].append(f"<{tag}>{escape(text.rstrip())}</{tag}>{escape(tail)}")
             else:
                 out[side].append(escape("".join(words)))
-    if plain == steered:
-        sentence = (
-            "Both answers are identical: the plain one may follow your marks already. "
-            "Mark something else, or raise Strength."
-        )
-    elif max(changed) == 0:
-        sentence = "The answers differ in blanks only."
-    else:
-        sentence = f"{max(changed)} of {plural(max(len(left), len(right)), 'word')} differ."
-    columns = [_column(prompt, "".join(part) or EMPTY.format("(no words)")) for part in out]
-    return columns[0], columns[1], sentence
+    return "".join(out[0]), "".join(out[1]), max(changed)
 
 
 def repetitive(text: str) -> bool:
-    """Whether the text ends in the same one to eight words four times over."""
-    words = text.split()
-    return any(
+    """Whether the text ends in the same one to eight words four times over, or in the same few letters eight times."""
+    words = [piece.strip() for piece in pieces(text.strip())]
+    return re.search(r"(\D{1,8}?)\1{7}\s*\Z", text[-LATELY:]) is not None or any(
         len(words) >= 4 * size and words[-4 * size :] == words[-size:] * 4
         for size in range(1, min(8, len(words) // 4) + 1)
     )
@@ -139,6 +175,12 @@ def notice(sentences: Sequence[str], kind: str = "note") -> str:
     """Sentences (escaped already) as one block; nothing for none."""
     role = ' role="alert"' if kind == "error" else ""
     return f'<div class="{kind}"{role}>' + "<br>".join(sentences) + "</div>" if sentences else ""
+
+
+def _quoted(text: str) -> str:
+    """A short excerpt in quotes, escaped."""
+    short = text if len(text) <= 40 else text[:38] + "…"
+    return f"\u201c{escape(short)}\u201d"
 
 
 def _column(prompt: str, body: str) -> str:

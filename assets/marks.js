@@ -57,9 +57,19 @@
 
   /* Raw text with markers that parse() reads back as this text with these spans; null when markers cannot say it. */
   function write(text, spans) {
-    const edges = new Map();
     const merged = [...union(spans, 1), ...union(spans, -1)];
-    for (const { start, end, weight } of merged) {
+    const key = (list) => JSON.stringify(list.map(({ start, end, weight }) => [start, end, weight]).sort());
+    // `***` in the text: its first two letters are escaped, or its last two.
+    for (const late of [false, true]) {
+      const out = spell(text, merged, late);
+      const back = parse(out);
+      if (back.text === text && back.unpaired.length === 0 && key(back.spans) === key(merged)) return out;
+    }
+    return null;
+  }
+  function spell(text, spans, late) {
+    const edges = new Map();
+    for (const { start, end, weight } of spans) {
       const marker = weight > 0 ? "**" : "~~";
       edges.set(start, [...(edges.get(start) ?? []), marker]);
       edges.set(end, [marker, ...(edges.get(end) ?? [])]);
@@ -69,7 +79,8 @@
     for (let position = 0; position <= text.length; ) {
       for (const marker of edges.get(position) ?? []) out += "\\".repeat(slashes()) + marker;
       const literal = Object.keys(MARKERS).find((marker) => text.startsWith(marker, position));
-      if (literal && !edges.has(position + 1)) {
+      const odd = late && literal && run(text, position) % 2;
+      if (literal && !edges.has(position + 1) && !odd) {
         out += "\\".repeat(slashes() + 1) + literal;
         position += 2;
       } else {
@@ -77,9 +88,13 @@
         position += 1;
       }
     }
-    const back = parse(out);
-    const key = (list) => JSON.stringify(list.map(({ start, end, weight }) => [start, end, weight]).sort());
-    return back.text === text && back.unpaired.length === 0 && key(back.spans) === key(merged) ? out : null;
+    return out;
+  }
+  /* How often the letter at `position` stands there in a row. */
+  function run(text, position) {
+    let end = position;
+    while (text[end] === text[position]) end += 1;
+    return end - position;
   }
 
   /* Spans of one weight, overlapping and touching ones joined. */
@@ -127,20 +142,31 @@
 
   /* The span or word that a caret stands in. */
   function around(text, spans, at, weight) {
-    const span = union(spans, weight).find((s) => s.start <= at && at <= s.end);
+    const reaches = (start, end) => start <= at && at <= end;
+    const span = union(spans, weight).find((s) => reaches(s.start, s.end));
     if (span) return [span.start, span.end];
-    let [start, end] = [at, at];
-    while (start > 0 && /[\p{L}\p{N}\p{M}'’-]/u.test(text[start - 1])) start -= 1;
-    while (end < text.length && /[\p{L}\p{N}\p{M}'’-]/u.test(text[end])) end += 1;
-    return [start, end];
+    const word = [...text.matchAll(/[\p{L}\p{N}\p{M}'’-]+/gu)].find((found) => reaches(found.index, found.index + found[0].length));
+    return word ? [word.index, word.index + word[0].length] : [at, at];
+  }
+
+  /* The sentences that text[start, end) touches, as [start, end]; for a caret the one it stands in. A line is a sentence
+     at least. By the browser's own rules (Unicode annex 29), which know no abbreviations. */
+  function sentence(text, start, end) {
+    const parts = [...new Intl.Segmenter(undefined, { granularity: "sentence" }).segment(text)]
+      .map(({ index, segment }) => trim(text, { start: index, end: index + segment.length }))
+      .filter((part) => part.start < part.end);
+    const touched = parts.filter((part) => (start === end ? part.start <= start && start <= part.end : part.start < end && start < part.end));
+    return touched.length ? [touched[0].start, touched.at(-1).end] : [start, end];
   }
 
   /* Mark raw[from, to) with a weight, or unmark it when all of it is marked so already. A word has one mark at most.
-     {raw, from, to} with the new selection, or {problem} in words. `literal`: the markers in raw are plain text. */
-  function toggle(raw, from, to, weight, literal = false) {
+     {raw, from, to, marked} with the new selection, or {problem} in words. literal: the markers in raw are plain text;
+     whole: the sentences of the selection instead. */
+  function toggle(raw, from, to, weight, { literal = false, whole = false } = {}) {
     const parsed = literal ? { text: raw, spans: [] } : parse(raw);
     let [start, end] = literal ? [from, to] : [toPlain(parsed, from), toPlain(parsed, to)];
-    if (start === end) [start, end] = around(parsed.text, parsed.spans, start, weight);
+    if (whole) [start, end] = sentence(parsed.text, start, end);
+    else if (start === end) [start, end] = around(parsed.text, parsed.spans, start, weight);
     ({ start, end } = trim(parsed.text, { start, end }));
     if (start >= end) return { problem: "Select the words to mark first." };
     const same = union(parsed.spans, weight);
@@ -159,5 +185,5 @@
   const clear = (raw) => write(parse(raw).text, []);
   const literalise = (raw) => write(raw, []);
 
-  window.seka = { ...(window.seka ?? {}), parse, write, toggle, clear, literalise };
+  window.seka = { ...(window.seka ?? {}), parse, write, sentence, toggle, clear, literalise };
 })();

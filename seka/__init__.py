@@ -9,11 +9,13 @@ from seka import triplets
 from seka.attention import attention_on_highlight
 from seka.generation import Comparison, Result, compare, generate, stream
 from seka.learn import learn
+from seka.next_tokens import NextTokens, next_tokens
 from seka.projections import Projection, ProjectionMismatch
 from seka.prompts import MARKERS, Prompt
 from seka.routing import Router, Routing
 from seka.sites import UnsupportedModel
 from seka.steering import Steering, steer
+from seka.sweep import Sweep, sweep
 from seka.tokens import Alignment, Tokens, align, chat, encode
 from seka.triplets import Triplet
 from seka.version import VERSION as __version__
@@ -22,6 +24,7 @@ __all__ = [
     "MARKERS",
     "Alignment",
     "Comparison",
+    "NextTokens",
     "Projection",
     "ProjectionMismatch",
     "Prompt",
@@ -29,6 +32,7 @@ __all__ = [
     "Router",
     "Routing",
     "Steering",
+    "Sweep",
     "Tokens",
     "Triplet",
     "UnsupportedModel",
@@ -42,8 +46,10 @@ __all__ = [
     "generate",
     "learn",
     "miniature",
+    "next_tokens",
     "steer",
     "stream",
+    "sweep",
     "triplets",
 ]  # fmt: skip
 

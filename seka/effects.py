@@ -1,19 +1,22 @@
 """What each head does to the answer: steer one head alone, and see how much likelier the marked words' answer becomes.
 
 Sensitivity (`Projection.relative_shift`) says where a key moves with relevance; this says where moving a key matters. The two need
-not agree.
+not agree; `rank_correlation` says how far they do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from seka.devices import input_device
+from seka.locks import lock
 from seka.projections import Projection
 from seka.prompts import Prompt
+from seka.routing import Router
 from seka.steering import Steering
 from seka.tokens import Tokens, encode
 
@@ -21,7 +24,7 @@ from seka.tokens import Tokens, encode
 def effects(
     model: Any,
     tokenizer: Any,
-    projection: Projection,
+    source: Projection | Router,
     asked: Sequence[tuple[Prompt, str]],
     positive: float | None = None,
     batch_size: int = 32,
@@ -29,7 +32,7 @@ def effects(
     """{layer: (H,)} mean change, in nats, of the log-probability of an answer's first token when one head is steered.
 
     asked: marked prompts and the answer that their marks point to, as it would go on after the prompt (with its blank).
-    positive: gain, None for the projection's own. A head that the projection lacks gets NaN.
+    positive: gain, None for the source's own. A head that the source lacks gets NaN.
     """
     if not asked:
         raise ValueError("no prompts given; wanted some (Prompt, answer) to see an effect on")
@@ -39,27 +42,69 @@ def effects(
         tokens = encode([prompt for prompt, _ in some], tokenizer)
         wanted = torch.tensor([tokenizer(answer, add_special_tokens=False)["input_ids"][0] for _, answer in some])
         batches.append((tokens, wanted))
+    return dict(by_layer(model, source, batches, positive))
+
+
+def by_layer(
+    model: Any, source: Projection | Router, batches: Sequence[tuple[Tokens, Tensor]], positive: float | None = None
+) -> Iterator[tuple[int, Tensor]]:
+    """`effects`, a layer at a time: (layer, (H,)). Whoever leaves early ends the work; between calls others have their turn.
+
+    batches: tokens of B prompts, and the (B,) ids whose log-probability is watched.
+    """
     plain = torch.cat([_score(model, tokens, wanted) for tokens, wanted in batches])
-    found = {}
-    for layer in projection.layers:
-        present = projection.part(layer).present
-        found[layer] = torch.full((len(present),), torch.nan)
+    for layer in source.layers:
+        experts = source.experts.values() if isinstance(source, Router) else [source]
+        present = torch.stack([expert.part(layer).present for expert in experts]).any(0)
+        found = torch.full((len(present),), torch.nan)
         for head in present.nonzero().flatten().tolist():
-            steering = Steering(model, projection, positive, heads={layer: [head]})
+            steering = Steering(model, source, positive, heads={layer: [head]})
             changed = []
             for tokens, wanted in batches:
                 with steering.on(tokens):
                     changed.append(_score(model, tokens, wanted))
-            found[layer][head] = (torch.cat(changed) - plain).mean()
-    return found
+            found[head] = (torch.cat(changed) - plain).mean()
+        yield layer, found
+
+
+def likeliest(model: Any, tokens: Tokens, steering: Steering) -> Tensor:
+    """(B,) id of the token that each steered answer begins with when decoding is greedy."""
+    with steering.on(tokens):
+        return _next(model, tokens).argmax(-1)
+
+
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
+    """Spearman's: the correlation of ranks, equal values sharing their mean rank. NaN where either does not vary."""
+    if len(one) != len(other):
+        raise ValueError(f"{len(one)} values against {len(other)}; wanted two lists of one length")
+    if not one:
+        return float("nan")
+    ranks = torch.stack([_ranks(one), _ranks(other)])
+    centred = ranks - ranks.mean(1, keepdim=True)
+    spread = float(centred.square().sum(1).prod().sqrt())
+    return float(centred.prod(0).sum()) / spread if spread > 0 else float("nan")
+
+
+def _ranks(values: Sequence[float]) -> Tensor:
+    """(N,) float64 ranks from 0, equal values sharing their mean."""
+    column = torch.tensor(values, dtype=torch.float64)
+    below = (column[None, :] < column[:, None]).sum(1)
+    same = (column[None, :] == column[:, None]).sum(1)
+    return below + (same - 1).double() / 2
+
+
+def _next(model: Any, tokens: Tokens) -> Tensor:
+    """(B, V) log-probabilities of the token after each prompt, on the CPU."""
+    tokens = tokens.to(input_device(model))
+    positions = (tokens.attention.cumsum(-1) - 1).clamp(min=0)
+    with lock(model), torch.no_grad():
+        out = model(
+            tokens.ids, attention_mask=tokens.attention, position_ids=positions, logits_to_keep=1, use_cache=False
+        )
+    scores: Tensor = out.logits[:, -1].float().log_softmax(-1).cpu()
+    return scores
 
 
 def _score(model: Any, tokens: Tokens, wanted: Tensor) -> Tensor:
     """(B,) log-probability of each row's wanted token after its prompt."""
-    positions = (tokens.attention.cumsum(-1) - 1).clamp(min=0)
-    with torch.no_grad():
-        out = model(
-            tokens.ids, attention_mask=tokens.attention, position_ids=positions, logits_to_keep=1, use_cache=False
-        )
-    scores: Tensor = out.logits[:, -1].float().log_softmax(-1).gather(1, wanted[:, None])[:, 0]
-    return scores
+    return _next(model, tokens).gather(1, wanted[:, None])[:, 0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,13 @@ def fingerprint(model: nn.Module) -> dict[str, Any]:
         "config_digest": hashlib.sha256(json.dumps(geometry, sort_keys=True).encode()).hexdigest()[:16],
         "weights": _weights(model),
     }
+
+
+def digest(found: Mapping[str, Any]) -> str:
+    """A short name for exactly the weights that a fingerprint is of, the same in float32 and in bfloat16."""
+    rounded = {name: torch.tensor(values).bfloat16().tolist() for name, values in found["weights"].items()}
+    text = json.dumps([found["geometry"], rounded], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _name(model: Any) -> str:

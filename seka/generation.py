@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import inspect
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,30 +12,14 @@ import torch
 from torch import Tensor
 
 from seka.choice import Choice
+from seka.decoding import Result as Result
+from seka.decoding import Step, decode, end_ids, text_of
 from seka.devices import input_device
-from seka.eager import uncompiled
 from seka.locks import lock, steered
 from seka.modes import Settings
 from seka.prompts import Prompt
-from seka.routing import Routing
-from seka.sites import check_fits
-from seka.steering import Steering, steer
-from seka.tokens import Tokens, encode, pad_id
-
-
-@dataclass(frozen=True)
-class Result:
-    """One answer. ids: new tokens, without the prompt's. probabilities: the model's own (before temperature and the like)
-    of each of them; empty where they were not followed. finish: "eos", "length" or "stopped"; None while running.
-    others: the further answers where several were asked for, in transformers' order (of beams the best is first)."""
-
-    prompt: Prompt
-    text: str
-    ids: tuple[int, ...]
-    probabilities: tuple[float, ...] = ()
-    finish: str | None = None
-    routing: Routing | None = field(default=None, compare=False, repr=False)
-    others: tuple[Result, ...] = ()
+from seka.steering import Steering
+from seka.tokens import encode, pad_id
 
 
 @dataclass(frozen=True)
@@ -89,14 +72,14 @@ def generate(model: Any, tokenizer: Any, prompt: Prompt, steering: Steering | No
                 out = model.generate(tokens.ids, attention_mask=tokens.attention, **options)
             routing = session.routing
     sequences: Tensor = out if isinstance(out, Tensor) else out.sequences
-    ends = _ends(model, tokenizer, settings["eos_token_id"])
+    ends = end_ids(model, tokenizer, settings["eos_token_id"])
 
     def answer(ids: list[int], others: tuple[Result, ...] = ()) -> Result:
         stop = next((n for n, i in enumerate(ids) if i in ends), None)
         kept = ids if stop is None else ids[: stop + 1]
         cut = "stopped" if settings.may_stop() and len(ids) < most else "length"
         finish = cut if stop is None else "eos"
-        return Result(prompt, _text(tokenizer, kept, finish), tuple(kept), (), finish, routing, others)
+        return Result(prompt, text_of(tokenizer, kept, finish), tuple(kept), (), finish, routing, others)
 
     first, *rest = sequences[:, length:].tolist()
     return answer(first, tuple(answer(ids) for ids in rest))
@@ -145,94 +128,11 @@ def stream(
     changes the distribution. A row ends at its own end-of-text token. `stop` is asked before every step. The model's
     lock is held step by step, so several streams may run in turn.
     """
-    if max_new_tokens < 1:
-        raise ValueError(f"max_new_tokens is {max_new_tokens}; wanted at least 1")
     choice = Choice(do_sample, temperature, top_k, top_p, repetition_penalty, seed)
-    one = encode(prompt, tokenizer).to(input_device(model))
-    check_fits(model, int(one.ids.shape[1]), max_new_tokens)
-    both = Tokens(one.ids.repeat(2, 1), one.attention.repeat(2, 1), one.highlight.repeat(2, 1))
-    return _steps(model, tokenizer, prompt, both, steering, choice, max_new_tokens, stop or (lambda: False))
+    return _pairs(prompt, decode(model, tokenizer, prompt, [None, steering], choice, max_new_tokens, stop))
 
 
-def _steps(
-    model: Any,
-    tokenizer: Any,
-    prompt: Prompt,
-    both: Tokens,
-    steering: Steering,
-    choice: Choice,
-    max_new_tokens: int,
-    stop: Callable[[], bool],
-) -> Iterator[Comparison]:
-    start, length = time.perf_counter(), both.ids.shape[1]
-    ends = _ends(model, tokenizer)
-    rows = [_Row(tokenizer), _Row(tokenizer)]
-    routing, cache, ids = None, None, both.ids
-    placed = "position_ids" in inspect.signature(uncompiled(model).forward).parameters
-
-    def now() -> Comparison:
-        plain = rows[0].result(prompt, None)
-        other = rows[1].result(prompt, routing.row(1) if routing is not None else None)
-        return Comparison(prompt, plain, other, time.perf_counter() - start, length)
-
-    for step in range(max_new_tokens):
-        if stop():
-            break
-        with lock(model), torch.no_grad():
-            if steered(model):
-                raise RuntimeError("this model is being steered already, by this thread; leave that steering first")
-            if step == 0:
-                with steer(model, both, [None, steering]) as session:
-                    out = model(both.ids, attention_mask=both.attention, use_cache=True, logits_to_keep=1)
-                routing = session.routing
-            else:
-                where = ids.new_full((2, 1), length + step - 1)  # some families count from 0 again without it
-                extra = {"position_ids": where} if placed else {}
-                out = model(ids[:, -1:], past_key_values=cache, use_cache=True, **extra)
-        cache, logits = out.past_key_values, out.logits[:, -1].float()
-        chosen = choice(ids, logits)
-        ids = torch.cat([ids, chosen[:, None]], 1)
-        picked = zip(rows, chosen.tolist(), logits.softmax(-1).gather(1, chosen[:, None])[:, 0].tolist(), strict=True)
-        for row, token, probability in picked:
-            row.add(token, probability, ends, step + 1 == max_new_tokens)
-        yield now()
-        if all(row.finish for row in rows):
-            return
-    for row in rows:
-        row.finish = row.finish or "stopped"
-    yield now()
-
-
-class _Row:
-    """One growing answer."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        self.tokenizer = tokenizer
-        self.ids: list[int] = []
-        self.probabilities: list[float] = []
-        self.finish: str | None = None
-
-    def add(self, token: int, probability: float, ends: set[int], last: bool) -> None:
-        if self.finish:
-            return
-        self.ids.append(token)
-        self.probabilities.append(probability)
-        self.finish = "eos" if token in ends else "length" if last else None
-
-    def result(self, prompt: Prompt, routing: Routing | None) -> Result:
-        text = _text(self.tokenizer, self.ids, self.finish)
-        return Result(prompt, text, tuple(self.ids), tuple(self.probabilities), self.finish, routing)
-
-
-def _text(tokenizer: Any, ids: list[int], finish: str | None) -> str:
-    """What the ids say; while the answer grows, a last character is held back until its bytes are all there."""
-    text = str(tokenizer.decode(ids, skip_special_tokens=True))
-    return text if finish else text.rstrip("\ufffd")
-
-
-def _ends(model: Any, tokenizer: Any, ids: int | list[int] | None = None) -> set[int]:
-    """Ids that end an answer: those asked for, else the model's generation settings', else the tokenizer's."""
-    config = getattr(model, "generation_config", None)
-    ids = getattr(config, "eos_token_id", None) if ids is None else ids
-    ids = tokenizer.eos_token_id if ids is None else ids
-    return set() if ids is None else set(ids) if isinstance(ids, list | tuple) else {int(ids)}
+def _pairs(prompt: Prompt, steps: Iterator[Step]) -> Iterator[Comparison]:
+    for step in steps:
+        plain, other = step.results
+        yield Comparison(prompt, plain, other, step.seconds, step.prompt_tokens)

@@ -1,9 +1,9 @@
-"""Which layers a choice like "last10" names. Knows the model's sites; no projection."""
+"""Which layers a choice like "last10" names, and which heads "0:1,3;4:0" does. Knows the model's sites; no projection."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from seka.sites import Site
 
@@ -30,3 +30,25 @@ def choose(layers: str | Sequence[int], available: Sequence[Site]) -> tuple[Site
     if missing or not numbers:
         raise ValueError(f"layers {missing or list(layers)} are not attention layers of this model; {wanted}")
     return tuple(by_layer[number] for number in numbers)
+
+
+def read_heads(text: str) -> dict[int, list[int]]:
+    """{layer: [KV heads]} as written: layers apart by ";", each with its heads, "0:1,3;4:0". Nothing for a blank text.
+
+    ValueError names the part that is not so. Whether a model has these layers and heads is a `Steering`'s to say.
+    """
+    found: dict[int, set[int]] = {}
+    for part in text.split(";") if text.strip() else ():
+        if not (match := re.fullmatch(r"\s*([0-9]{1,5})\s*:\s*([0-9]{1,5}(?:\s*,\s*[0-9]{1,5})*)\s*", part)):
+            raise ValueError(
+                f"heads {part.strip()!r} not understood; wanted LAYER:HEAD,HEAD;LAYER:HEAD, like '0:1,3;4:0'"
+            )
+        found.setdefault(int(match[1]), set()).update(int(head) for head in match[2].split(","))
+    return {layer: sorted(found[layer]) for layer in sorted(found)}
+
+
+def write_heads(heads: Mapping[int, Sequence[int]]) -> str:
+    """What `read_heads` reads back; layers without heads are left out."""
+    return ";".join(
+        f"{layer}:{','.join(str(n) for n in sorted(heads[layer]))}" for layer in sorted(heads) if heads[layer]
+    )

@@ -205,6 +205,26 @@ class Projection:
             raise ValueError(f"{path} is not a projection of seka ({type(error).__name__}: {error})") from None
         return cls(parts, header)
 
+    @classmethod
+    def from_pretrained(cls, repo_id: str, *, filename: str | None = None, **options: Any) -> Projection:
+        """Fetch a projection from the Hugging Face Hub, or from this machine's cache of it, and read it.
+
+        filename: the file in the repository (default projection.safetensors). options: revision, cache_dir, token of
+        `seka.hub.fetch`. ValueError in words for what is not there, cannot be reached, or is no projection.
+        """
+        from seka import hub
+
+        return cls.load(hub.fetch(repo_id, filename or hub.FILE, **options))
+
+    def push_to_hub(self, repo_id: str, *, filename: str | None = None, **options: Any) -> str:
+        """Upload this projection and, where the repository has none, a card written from its header; the commit's address.
+
+        options: revision, private, card, token of `seka.hub.publish`. ValueError in words for what stands in the way.
+        """
+        from seka import hub
+
+        return hub.publish(self, repo_id, filename or hub.FILE, **options)
+
 
 def _other_weights(ours: Mapping[str, list[float]], theirs: Mapping[str, list[float]]) -> str:
     """The first weight that is not the same but for rounding to bfloat16; empty when there is none."""

@@ -34,16 +34,21 @@ def read(path: str | Path) -> list[Triplet]:
     answer_2), which gives two triplets. ValueError names file, line and what is missing.
     """
     triplets: list[Triplet] = []
-    with open(path, encoding="utf-8") as lines:
+    with open(path, "rb") as lines:
         for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
             where = f"{path}, line {number}"
             try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{where}: byte {error.start + 1} is not UTF-8; save the file as UTF-8") from None
+            if not text:
+                continue
+            try:
+                record = json.loads(text)
+            except (json.JSONDecodeError, RecursionError) as error:
+                reason = error.msg if isinstance(error, json.JSONDecodeError) else "too deep"
                 raise ValueError(
-                    f"{where}: not JSON ({error.msg}); wanted one object a line with {', '.join(KEYS)}"
+                    f"{where}: not JSON ({reason}); wanted one object a line with {', '.join(KEYS)}"
                 ) from None
             triplets.extend(_triplets(record, where))
     if not triplets:
@@ -64,14 +69,28 @@ def _triplets(record: Any, where: str) -> list[Triplet]:
 def _text(record: dict[str, Any], key: str, where: str) -> str:
     value = record.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{where}: {key!r} is {value!r}; wanted a text that is not blank")
+        raise ValueError(f"{where}: {key!r} is {_short(value)}; wanted a text that is not blank")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise ValueError(f"{where}: {key!r} holds half a character (\\ud800 to \\udfff); wanted whole ones")
     return value
 
 
 def _checked(triplet: Triplet, where: str) -> Triplet:
     if triplet.answer.casefold() not in triplet.context.casefold():
-        raise ValueError(f"{where}: the answer {triplet.answer!r} does not stand in its context {triplet.context!r}")
+        raise ValueError(
+            f"{where}: the answer {_short(triplet.answer)} does not stand in its context {_short(triplet.context)}"
+        )
+    if triplet.question == triplet.other_question:
+        raise ValueError(
+            f"{where}: both questions are {_short(triplet.question)}; wanted one that the answer belongs to, and another"
+        )
     return triplet
+
+
+def _short(value: Any) -> str:
+    """As Python writes it, its end cut off where it is long."""
+    shown = repr(value)
+    return shown if len(shown) <= 120 else f"{shown[:120]}…"
 
 
 def digest(triplets: Sequence[Triplet]) -> str:

@@ -6,6 +6,7 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+os.environ["SEKA_CACHE"] = os.path.join(os.path.dirname(__file__), "screenshots", "cache")
 
 from collections.abc import Callable
 from functools import cache

@@ -50,6 +50,7 @@ def serving(**env: str) -> Iterator[str]:
         "GRADIO_ANALYTICS_ENABLED": "False",
         "GRADIO_SERVER_PORT": str(port),
         "OMP_NUM_THREADS": "1",
+        "SEKA_CACHE": str(SHOTS / "cache"),  # not what somebody has learnt on this machine
     }
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SEKA_", "GRADIO_"))}
     server = subprocess.Popen(

@@ -39,11 +39,11 @@ def embedded(browser: Any) -> Iterator[str]:
 
 @pytest.fixture
 def visit(browser: Any) -> Iterator[Callable[..., Any]]:
-    """visit(url, width, height): a page in a context of its own. Console errors and requests elsewhere fail the test."""
+    """visit(url, width, height, **context): a page of its own. Console errors and requests elsewhere fail the test."""
     contexts, wrong = [], []
 
-    def go(url: str, width: int = 1280, height: int = 900) -> Any:
-        context = browser.new_context(viewport={"width": width, "height": height})
+    def go(url: str, width: int = 1280, height: int = 900, **options: Any) -> Any:
+        context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = context.new_page()

@@ -37,7 +37,8 @@ def studio() -> Studio:
     [
         ("  \n", Settings(), "prompt", "Write a prompt"),
         ("x" * 5000, Settings(), "prompt", "limit is 512"),
-        (TEXT, Settings(max_new_tokens=505), "prompt", "ask for fewer"),
+        ("x" * 300, Settings(max_new_tokens=256), "prompt", "ask for fewer"),
+        (TEXT, Settings(max_new_tokens=505), "max_new_tokens", "wanted a number from 1"),
         (TEXT, Settings(layers="seven"), "layers", "not understood"),
         (TEXT, Settings(layers="77"), "layers", "77"),
     ],
@@ -146,8 +147,8 @@ def test_leaving_the_page_ends_the_model_s_work(studio: Studio, monkeypatch: pyt
     ("settings", "says"),
     [
         (Settings(mode="nobody"), "no expert &#x27;nobody&#x27;"),
-        (Settings(min_shift=1e6), "No head is steered"),
-        (Settings(temperature=-1.0, strength=float("nan")), "finite"),
+        (Settings(min_shift=999.0), "No head is steered"),
+        (Settings(temperature=-1.0), "wanted a number from 0"),
     ],
 )
 def test_a_visitor_s_mistake_comes_back_as_words(studio: Studio, settings: Settings, says: str) -> None:

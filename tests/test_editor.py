@@ -1,18 +1,16 @@
-"""Marking in headless Chromium: pens, keys, undo, literal markers, pasted Markdown, and the grammar Python has."""
+"""Marking in headless Chromium: pens, keys, undo, literal markers, pasted Markdown, and the row at a selection."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hands import TEXT, select, settled, value, write
-
-import seka
+from hands import PLACE, TEXT, select, settled, shot, value, write
 
 pytest_plugins = ["pages"]
 pytestmark = pytest.mark.browser
+RECT = "(selector) => (({left, right, top}) => [left, right, top])(document.querySelector(selector).getBoundingClientRect())"
 
 
 def test_pens_keys_undo_and_clear(address: str, visit: Callable[..., Any]) -> None:
@@ -55,28 +53,14 @@ def test_pens_keys_undo_and_clear(address: str, visit: Callable[..., Any]) -> No
     assert value(page) == "~~one~~ word"
 
 
-def test_overlapping_selections_merge_and_parts_come_off(address: str, visit: Callable[..., Any]) -> None:
-    page = visit(address)
-    cases = [
-        ("**one two** three", "two** three", 1, "**one two three**"),
-        ("**one two three**", "two", 1, "**one** two **three**"),
-        ("one\n\n two ", "\n two ", -1, "one\n\n ~~two~~ "),
-        ("5 ** 3 is it", "is", 1, r"5 \** 3 **is** it"),
-        ("😀 👍 end", "👍", 1, "😀 **👍** end"),
-        (r"a \**b\** c", "c", 1, r"a \**b\** **c**"),
-    ]
-    for raw, piece, weight, expected in cases:
-        start = raw.index(piece)
-        units = [len(raw[:n].encode("utf-16-le")) // 2 for n in (start, start + len(piece))]
-        assert page.evaluate("([raw, a, b, w]) => seka.toggle(raw, a, b, w).raw", [raw, *units, weight]) == expected
-
-
 def test_markers_can_be_taken_literally(address: str, visit: Callable[..., Any]) -> None:
     page = visit(address)
     write(page, "see **this** and that")
     page.get_by_label("Take ** and ~~ literally").check()
     settled(page)
-    assert page.locator("#preview .emphasise").count() == 0
+    assert page.locator("#preview .emphasise, #prompt .backdrop .emphasise").count() == 0
+    page.click("#pen-clear")
+    assert "no marks to clear" in page.text_content("#pen-note")
     assert "1 pair of markers taken as plain text" in page.text_content("#preview")
     select(page, "that")
     page.click("#pen-highlight")  # marking needs markers again: those in the text stay text
@@ -102,65 +86,99 @@ def test_pasted_markdown_is_noticed_and_can_be_made_text(address: str, visit: Ca
     page.click("#pen-undo")
     settled(page)
     assert page.locator("#preview .emphasise").count() == 3
+    write(page, "our **own** and ")
+    page.keyboard.press("Control+End")
+    page.evaluate("navigator.clipboard.writeText('**theirs**')")
+    page.keyboard.press("Control+v")
+    page.get_by_role("button", name="Treat as plain text").click()
+    assert value(page) == r"our **own** and \**theirs\**"  # marks made before the paste stay marks
+    page.click("#pen-undo")
+    page.keyboard.press("Control+a")
+    page.keyboard.press("Control+v")
+    page.keyboard.type("!")  # typing on does not take the question away
+    page.get_by_role("button", name="Keep").click()
+    assert value(page) == "**theirs**!"
+    assert page.evaluate("document.activeElement === document.querySelector('#prompt textarea')")
 
 
-def test_the_browser_s_grammar_is_python_s(address: str, visit: Callable[..., Any]) -> None:
-    page = visit(address)
-    dice = random.Random(4)
-    pieces = [
-        "*",
-        "**",
-        "**",
-        "~~",
-        "~~",
-        "~",
-        "\\",
-        " ",
-        "\n",
-        "a",
-        "é",
-        "😀",
-        "\u00a0",
-        "\x1f",
-        "\ufeff",
-        "\x85",
-        "漢",
-        "e\u0301",
-    ]
-    table = [
-        "",
-        "**a**",
-        "***a***",
-        r"\**a**",
-        r"\\**a**",
-        "**  **",
-        "****",
-        "**a ~~b** c~~",
-        "**a**b**",
-        "~~a~~~",
-        "**\n**x**",
-        "**😀**",
-    ]
-    texts = table + ["".join(dice.choices(pieces, k=dice.randint(1, 16))) for _ in range(3000)]
-    read = page.evaluate(
-        """(texts) => texts.map((raw) => {
-          const { text, spans, unpaired } = seka.parse(raw);
-          const points = (offset) => Array.from(text.slice(0, offset)).length;
-          return { text, unpaired: unpaired.map(points), marks: spans.map((s) => [points(s.start), points(s.end), s.weight]),
-                   written: seka.write(text, spans), literal: seka.literalise(raw), cleared: seka.clear(raw) };
-        })""",
-        texts,
-    )
-    for raw, ours in zip(texts, read, strict=True):
-        prompt = seka.Prompt.marked(raw)
-        assert (ours["text"], ours["unpaired"]) == (prompt.text, list(prompt.unpaired)), raw
-        assert [tuple(mark) for mark in ours["marks"]] == list(prompt.marks), raw
-        assert seka.Prompt.marked(ours["literal"]) == seka.Prompt(raw), raw
-        assert seka.Prompt.marked(ours["cleared"]) == seka.Prompt(prompt.text), raw
-        if ours["written"] is not None:
-            back = seka.Prompt.marked(ours["written"])
-            assert _coverage(back) == _coverage(prompt), raw
+def test_the_row_at_a_selection_by_mouse_and_by_keys(address: str, visit: Callable[..., Any]) -> None:
+    page = visit(address, 1440, 900)
+    write(page, TEXT)
+    box, row = page.locator("#prompt textarea"), page.locator("#selection-pens")
+    pens = page.locator("#pens").bounding_box()
+    left, right, middle = page.evaluate(PLACE, "golf")
+    page.mouse.dblclick((left + right) / 2, middle)
+    row.wait_for()
+    assert page.get_by_role("toolbar", name="Mark the selection").count() == 1
+    place = row.bounding_box()
+    assert place["y"] + place["height"] < middle - 4  # above the words, not on them
+    assert place["x"] < right
+    assert place["x"] + place["width"] > left
+    assert page.locator("#pens").bounding_box() == pens  # nothing moved
+    shot(page, "mark-row")
+    row.get_by_role("button", name="Highlight", exact=True).click()
+    assert value(page) == TEXT.replace("golf", "**golf**")
+    assert row.is_hidden()
+    select(page, "chess")
+    row.wait_for()
+    page.keyboard.press("Control+b")
+    row.wait_for(state="hidden")
+    page.click("#pen-clear")
+
+    page.keyboard.press("Control+Home")
+    page.keyboard.press("Control+Shift+ArrowRight")
+    row.wait_for()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Highlight"
+    assert row.is_visible()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    assert value(page) == TEXT.replace("Notes", "~~Notes~~")
+    assert row.is_hidden()
+    page.keyboard.press("Control+Home")
+    page.keyboard.press("Control+Shift+ArrowRight")
+    row.wait_for()
+    page.keyboard.press("Escape")
+    assert row.is_hidden()
+    page.keyboard.press("Tab")  # past the row that is gone, to the pens below
+    assert page.evaluate("document.activeElement.id") == "pen-highlight"
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Shift+ArrowRight")  # another selection: the row is back
+    row.wait_for()
+    page.keyboard.press("Tab")
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    line = TEXT.split("\n")[0]
+    assert value(page) == TEXT.replace(line, f"**{line}**")
+    assert "Highlighted" in page.text_content("#pen-note")
+    box.press("Control+Home")
+    box.press("End")
+    box.press("Shift+ArrowRight")  # a line's end alone: nothing to mark
+    page.wait_for_timeout(200)
+    assert row.is_hidden()
 
 
-def _coverage(prompt: seka.Prompt) -> tuple[str, list[set[float]]]:
-    return prompt.text, [{w for a, b, w in prompt.marks if a <= i < b} for i in range(len(prompt.text))]
+def test_the_row_at_a_selection_on_a_phone(address: str, visit: Callable[..., Any]) -> None:
+    page = visit(f"{address}?__theme=dark", 390, 844, has_touch=True, is_mobile=True)
+    write(page, TEXT)
+    row = page.locator("#selection-pens")
+    for piece in ("Notes", "a player of"):
+        page.tap("#prompt textarea")
+        at = TEXT.index(piece) + (TEXT.index(piece) > TEXT.index("😀"))
+        page.evaluate(
+            "([a, b]) => document.querySelector('#prompt textarea').setSelectionRange(a, b)", [at, at + len(piece)]
+        )
+        row.wait_for()
+        left, right, top = page.evaluate(
+            RECT, "#selection-pens"
+        )  # as PLACE: a phone may have moved what is seen of the page
+        assert top > page.evaluate(PLACE, piece)[2] + 4  # below: above is where the phone's own menu comes
+        assert left >= 0
+        assert right <= 390
+        assert all(pen.bounding_box()["height"] >= 44 for pen in row.locator("button").all())
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        shot(page, f"mark-row-phone-{piece.split()[0]}")
+        row.get_by_role("button", name="Ignore").tap()
+        assert value(page) == TEXT.replace(piece, f"~~{piece}~~")
+        page.tap("#pen-undo")
+        assert value(page) == TEXT

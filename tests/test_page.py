@@ -206,17 +206,3 @@ def test_everything_that_is_pressed_or_filled_has_a_name(address: str, visit: Ca
         }"""
     )
     assert nameless == []
-
-
-def test_the_api_is_compare_alone(address: str) -> None:
-    from gradio_client import Client
-
-    client = Client(address, verbose=False)
-    described = client.view_api(return_format="dict", print_info=False)
-    assert list(described["named_endpoints"]) == ["/compare"]
-    assert not described["unnamed_endpoints"]
-    answer = client.predict(prompt="Ada plays **golf**. Ada plays", max_new_tokens=3, api_name="/compare")
-    assert answer["marks"] == [{"start": 10, "end": 14, "weight": 1.0}]
-    assert answer["plain"]["tokens"] == answer["steered"]["tokens"] == 3
-    with pytest.raises(Exception, match="There is no expert"):
-        client.predict(prompt="Ada **plays**", mode="nobody", api_name="/compare")

@@ -67,6 +67,47 @@ def test_preview_says_that_nothing_is_highlighted(studio: Studio) -> None:
     assert "Nothing is highlighted" not in actions.preview(studio, TEXT, False)[0]
 
 
+def test_a_mark_without_a_token_is_shown_and_named_and_the_others_still_count(studio: Studio) -> None:
+    text = "a **<|endoftext|>** b **golf** and <|endoftext|>"
+    shown, chips = actions.preview(studio, text, False)
+    assert text_of("".join(re.findall(r'<span class="lost"[^>]*>(.*?)</mark></span>', shown))) == "<|endoftext|>"
+    assert "No token stands for the marked text '<|endoftext|>'" in text_of(shown)
+    marks = seka.align(seka.Prompt.marked("a <|endoftext|> b **golf** and <|endoftext|>"), studio.tokenizer).weights
+    assert f"{sum(weight != 0 for weight in marks)} of {len(marks)} tokens steered" in text_of(shown)
+    assert chips.count('class="token emphasise"') == sum(weight > 0 for weight in marks)
+    assert "No token stands for" in actions.check(studio, text, actions.Settings())["prompt"]
+    assert "lost" not in actions.preview(studio, TEXT, False)[0]
+
+
+def test_a_tokenizer_without_offsets_is_told_in_words(studio: Studio) -> None:
+    class Slow:
+        is_fast = False
+
+    slow = Studio("slow", studio.experts)
+    slow.tokenizer = Slow()
+    shown, chips = actions.preview(slow, TEXT, False)
+    assert "Slow gives no character offsets" in text_of(shown)
+    assert not chips
+
+
+def test_tokens_that_reach_past_their_mark_are_named(studio: Studio) -> None:
+    says = "Marks act on whole tokens, also on the rest of these: “{}”."
+    assert says.format("golf") in text_of(actions.preview(studio, "Ada plays **gol**f", False)[0])
+    for whole in ("Ada plays **golf**", "Ada plays** golf**", "Ada **pl**~~ays~~ golf", "no **😀** mark"):
+        assert "whole tokens" not in actions.preview(studio, whole, False)[0], whole
+
+
+def test_a_word_with_both_marks_counts_as_highlighted_and_that_is_said(studio: Studio) -> None:
+    text = "**a ~~b** c~~"
+    shown, _ = actions.preview(studio, text, False)
+    assert "“b” is highlighted and ignored at once: the highlight counts." in text_of(shown)
+    prompt = seka.Prompt.marked(text)
+    aligned = seka.align(prompt, studio.tokenizer)
+    weights = dict(zip(aligned.offsets, aligned.weights, strict=True))
+    assert next(weight for (start, end), weight in weights.items() if "b" in prompt.text[start:end]) == 1.0
+    assert "at once" not in actions.preview(studio, "**a** ~~b~~", False)[0]
+
+
 def test_literal_markers_stay_in_the_text_and_mark_nothing(studio: Studio) -> None:
     shown, chips = actions.preview(studio, "a **b** c", True)
     assert "a **b** c" in text_of(shown)
@@ -130,7 +171,9 @@ def test_an_example_shows_what_its_run_showed(studio: Studio, tmp_path: Path) ->
     path.write_text(json.dumps([*examples.compute(studio, [entry]), {"title": "not run", "prompt": "x"}]))
     (example,) = examples.load(path)
     shown, run = example.view("tiny"), last(actions.compare(studio, TEXT, example.settings))
-    assert replace(shown, status="", figures=None) == replace(run, status="", figures=None)
+    assert replace(shown, status="", figures=None, effect_words="") == replace(
+        run, status="", figures=None, effect_words=""
+    )
     assert examples.BADGE in shown.status
     assert "Precomputed example of tiny" in example.view("another").status
     assert shown.figures is not None

@@ -47,12 +47,33 @@ def test_both_formats_in_file_order(tmp_path: Path) -> None:
         ({**PAIR, "answer_2": 3}, "'answer_2' is 3"),
         ({**OURS, "answer": "chess"}, "answer 'chess' does not stand in its context 'Ada plays golf.'"),
         ({**PAIR, "answer_2": "sings"}, "answer 'sings' does not stand in its context"),
+        ({**OURS, "other_question": "What?"}, "both questions are 'What\\?'"),
+        ('{"context": "\\ud800 golf", "question": "Q", "answer": "golf", "other_question": "O"}', "half a character"),
+        ("[" * 100_000, "not JSON \\(too deep\\)"),
     ],
 )
 def test_errors_name_file_and_line(tmp_path: Path, line: Any, message: str) -> None:
     path = write(tmp_path / "b.jsonl", OURS, "", line)
     with pytest.raises(ValueError, match=rf"b\.jsonl, line 3: .*{message}"):
         triplets.read(path)
+
+
+def test_bytes_that_are_no_text_name_their_line(tmp_path: Path) -> None:
+    (tmp_path / "b.jsonl").write_bytes(json.dumps(OURS).encode() + b"\n{\xff}")
+    with pytest.raises(ValueError, match=r"b\.jsonl, line 2: byte 2 is not UTF-8"):
+        triplets.read(tmp_path / "b.jsonl")
+
+
+def test_a_byte_order_mark_and_other_line_ends_are_read(tmp_path: Path) -> None:
+    line = json.dumps(OURS).encode()
+    (tmp_path / "a.jsonl").write_bytes(b"\xef\xbb\xbf" + line + b"\r\n" + line + b"\r\n")
+    assert triplets.read(tmp_path / "a.jsonl") == [Triplet(**OURS)] * 2
+
+
+def test_errors_stay_short(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="does not stand in") as error:
+        triplets.read(write(tmp_path / "a.jsonl", {**OURS, "context": "x" * 100_000}))
+    assert len(str(error.value)) < 500
 
 
 def test_an_empty_file_is_an_error(tmp_path: Path) -> None:

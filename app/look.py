@@ -1,18 +1,18 @@
-"""Parts of the page: theme, what goes into the document's head, the prompt editor, panels. Gradio and HTML; no handlers.
+"""How the page looks: theme, scripts and styles, what stands above everything, an answer's frame. No handlers.
 
-The editor's actions run in the browser (assets/marks.js knows the grammar, assets/page.js the page): marking a word never
-asks the server. The same script gives plots the colours of the light or dark theme.
+The scripts give plots the colours of the light or dark theme, too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 CSS = ASSETS / "page.css"
+#: In the order they need each other.
+SCRIPTS = ("marks.js", "editor.js", "selection.js", "page.js", "pins.js", "heads.js", "carry.js")
 FONT = ("ui-sans-serif", "system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-serif")
 MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "Liberation Mono", "monospace")
 #: From light to dark.
@@ -26,7 +26,7 @@ HERO = (
 
 def head() -> str:
     """The page's scripts, inline: nothing is fetched from elsewhere."""
-    scripts = "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in ("marks.js", "page.js"))
+    scripts = "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS)
     return f'<meta name="color-scheme" content="light dark">\n<script>\n{scripts}\n</script>'
 
 
@@ -80,46 +80,6 @@ def theme() -> gr.themes.Base:
         slider_color="#3d5da1",
         slider_color_dark="#7c98d3",
     )
-
-
-@dataclass(frozen=True)
-class Editor:
-    """The prompt box, the switch that takes markers literally, and the preview, which the page fills."""
-
-    prompt: gr.Textbox
-    literal: gr.Checkbox
-    preview: gr.HTML
-
-
-def editor(value: str, preview: str, literal: bool) -> Editor:
-    """The prompt with its pens. Buttons and Ctrl/Cmd+B work on the text box in the browser."""
-    prompt = gr.Textbox(
-        value,
-        label="Prompt",
-        info="Select words, then pick a pen. Ctrl or Cmd+B highlights, Ctrl or Cmd+Shift+X ignores.",
-        lines=6,
-        max_lines=14,
-        elem_id="prompt",
-        placeholder="Write or paste a prompt here.",
-        html_attributes=gr.InputHTMLAttributes(spellcheck=False),
-        autoscroll=False,
-    )
-    with gr.Row(elem_id="pens"):
-        pens = (
-            ("Highlight selection", "highlight", "seka.mark(1)"),
-            ("Ignore selection", "ignore", "seka.mark(-1)"),
-            ("Clear marks", "clear", "seka.clearMarks()"),
-            ("Undo", "undo", "seka.undo()"),
-        )
-        for label, name, call in pens:
-            button = gr.Button(label, size="sm", elem_id=f"pen-{name}", min_width=60)
-            button.click(None, None, None, js=f"() => {{ {call}; return []; }}", api_visibility="private")
-        # Always on the page (an accordion would not render it until opened): the script reads it.
-        switch = gr.Checkbox(
-            literal, label="Take ** and ~~ literally", elem_id="literal", container=False, min_width=60
-        )
-    gr.HTML('<div id="pen-note" role="status" aria-live="polite"></div>', js_on_load=None)
-    return Editor(prompt, switch, gr.HTML(preview, elem_id="preview", js_on_load=None))
 
 
 def panel(name: str, title: str, subtitle: str, value: str) -> gr.HTML:

@@ -1,0 +1,121 @@
+"""The comparison: its button, both answers as they are written, what differs. What runs is in actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from app import actions, look
+from app.models import Studio
+from app.views import View
+from app.wiring import NAMES, QUIET, TOGETHER, Stops, Wrapper, as_is, settings
+
+#: Pinned runs stay in the browser: assets/pins.js copies cards here.
+PINS = (
+    '<section aria-labelledby="pins-title"><h3 id="pins-title">Pinned runs</h3><ol></ol></section>'
+    '<p id="pin-said" role="status"></p>'
+)
+
+
+@dataclass(frozen=True)
+class Controls:
+    """Under the prompt."""
+
+    run: gr.Button
+    stop: gr.Button
+    status: gr.HTML
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Both columns and what is said of them; the finished run as a card, which the page holds but does not show."""
+
+    plain: gr.HTML
+    steered: gr.HTML
+    differ: gr.Checkbox
+    remarks: gr.HTML
+    pin: gr.Button
+    card: gr.HTML
+
+
+def controls(view: View) -> Controls:
+    """Compare, Stop and the status line."""
+    with gr.Row(elem_id="go"):
+        run = gr.Button("Compare", variant="primary", elem_id="compare", scale=0, min_width=130)
+        stop = gr.Button("Stop", elem_id="stop", scale=0, min_width=80)
+        status = gr.HTML(view.status, elem_id="status", js_on_load=None)
+    return Controls(run, stop, status)
+
+
+def build(view: View) -> Answers:
+    """The columns side by side, what differs, and the runs that were pinned."""
+    with gr.Row(elem_id="answers"):
+        plain = look.panel("plain", "Original", "the model as it is", view.plain)
+        steered = look.panel("steered", "Steered", "the same model, with your marks", view.steered)
+    with gr.Row(elem_id="differences"):
+        differ = gr.Checkbox(True, label="Show differences", container=False, scale=0, min_width=170, elem_id="differ")
+        remarks = gr.HTML(view.remarks, elem_id="remarks", js_on_load=None)
+        pin = gr.Button("Pin this run", size="sm", elem_id="pin", scale=0, min_width=60)
+    card = gr.HTML(view.card, elem_id="card", visible="hidden", js_on_load=None)
+    gr.HTML(PINS, elem_id="pins", js_on_load=None)
+    return Answers(plain, steered, differ, remarks, pin, card)
+
+
+def shown(controls: Controls, answers: Answers) -> list[Any]:
+    """The components that `outputs` gives values for, in that order."""
+    return [answers.plain, answers.steered, controls.status, answers.remarks, answers.card]
+
+
+def outputs(view: View) -> list[Any]:
+    """A view as the values of both columns, the status line, the remarks and the card."""
+    return [view.plain, view.steered, view.status, view.remarks, view.card]
+
+
+def wire(
+    page: gr.Blocks,
+    studio: Studio,
+    controls: Controls,
+    answers: Answers,
+    inputs: list[Any],
+    shown: list[Any],
+    outputs: Callable[[View], list[Any]],
+    gpu: Wrapper,
+) -> None:
+    """Compare, Stop and Pin. inputs: the prompt and every setting, in order; shown, outputs: what a view fills, and how."""
+    stops = Stops()
+    page.unload(stops.leave)
+
+    def compare(request: gr.Request, text: str, *values: Any) -> Iterator[list[Any]]:
+        flag = stops.flag(request.session_hash)
+        try:
+            for view in actions.compare(studio, text, settings(values), flag.is_set):
+                yield outputs(view)
+        finally:
+            flag.set()
+            stops.drop(request.session_hash, flag)
+
+    def check(request: gr.Request, text: str, *values: Any) -> list[Any]:
+        # Other fields may be folded away, where nobody would read a refusal; the run says it in the status line.
+        problem = actions.check(studio, text, settings(values)).get("prompt", "")
+        if not problem:
+            stops.arm(request.session_hash)
+        return [gr.validate(not problem, problem), *(gr.validate(True, "") for _ in NAMES)]
+
+    event = gr.on(
+        [controls.run.click, inputs[0].submit], gpu(compare), inputs, shown,
+        concurrency_id="model", concurrency_limit=TOGETHER, trigger_mode="once", validator=check,
+        show_progress="minimal", show_progress_on=[controls.status], api_visibility="private", api_name="run",
+    )  # fmt: skip
+
+    def stop(request: gr.Request) -> None:
+        stops.stop(request.session_hash)
+
+    # On ZeroGPU the run is another process, which sees no flag of ours: there the event itself is cancelled.
+    controls.stop.click(stop, None, None, cancels=None if gpu is as_is else [event], **QUIET)
+    answers.pin.click(None, None, None, js="() => { seka.pin(); return []; }", api_visibility="private")
+    answers.differ.change(
+        None, answers.differ, None, js="(on) => { seka.differences(on); return []; }", api_visibility="private"
+    )

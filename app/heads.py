@@ -1,0 +1,166 @@
+"""The Heads tab: both maps, clicks on them, and measuring each head's effect. What they show is made in maps and head_words.
+
+A run or an example fills it; from then on it follows the settings, so that what they would steer is seen before any run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import gradio as gr
+
+from app import actions, head_words, maps, words
+from app.choices import Choices
+from app.models import Studio
+from app.views import View
+from app.wiring import QUIET, TOGETHER, Stops, Wrapper, as_is, settings
+
+SENSITIVITY = (
+    "<h3>Sensitivity</h3><p>How far a head\u2019s keys move when their token is what a question asks for, against the key\u2019s "
+    "own length; with Adaptive, the largest over its experts. Outlined heads are steered. Click one to include or exclude it, "
+    "or name heads under Advanced.</p>"
+)
+EFFECT = (
+    "<h3>Effect on this prompt</h3><p>What steering one head alone does: the change in the log-probability of the steered "
+    "answer\u2019s first token, in nats; amber with a minus sign where that token becomes less likely.</p>"
+)
+#: Clicks come from assets/heads.js.
+BRIDGE = "seka.headClicks((at) => trigger('head_click', at));"
+
+
+@dataclass(frozen=True)
+class Heads:
+    """run: the last record; measured: one with an effect."""
+
+    said: gr.HTML
+    map: gr.Plot
+    effect_said: gr.HTML
+    effect: gr.Plot
+    one: gr.HTML
+    bridge: gr.HTML
+    reset: gr.Button
+    measure: gr.Button
+    stop: gr.Button
+    run: gr.State
+    measured: gr.State
+
+    @property
+    def shown(self) -> list[Any]:
+        """The components that `outputs` gives values for, in that order."""
+        return [self.said, self.map, self.effect_said, self.effect, self.run, self.measured]
+
+
+def build(view: View) -> Heads:
+    """The tab's content, showing a view."""
+    drawn, record = view.figures or {}, view.record or {}
+    effect = drawn.get("effect")
+    said = gr.HTML(view.heads_words, elem_id="heads-said", elem_classes=["caption"], js_on_load=None)
+    with gr.Row(elem_id="maps"):
+        with gr.Column(min_width=300):
+            gr.HTML(SENSITIVITY, elem_classes=["caption", "map-head"], js_on_load=None)
+            map_ = gr.Plot(drawn.get("heads"), show_label=False, elem_id="heads", container=False)
+            reset = gr.Button("Reset heads", size="sm", elem_id="reset-heads")
+        with gr.Column(min_width=300):
+            gr.HTML(EFFECT, elem_classes=["caption", "map-head"], js_on_load=None)
+            plot = gr.Plot(effect, show_label=False, elem_id="effect", container=False, visible=effect is not None)
+            with gr.Row(elem_id="measuring"):
+                measure = gr.Button("Measure each head\u2019s effect on this prompt", size="sm", elem_id="measure")
+                stop = gr.Button("Stop measuring", size="sm", elem_id="stop-measuring")
+            words_ = gr.HTML(view.effect_words, elem_id="effect-said", elem_classes=["caption"], js_on_load=None)
+    one = gr.HTML("", elem_id="one-head", js_on_load=None)
+    bridge = gr.HTML("", elem_id="head-clicks", visible="hidden", js_on_load=BRIDGE)
+    run, measured = gr.State(view.record), gr.State(record if effect is not None else None)
+    return Heads(said, map_, words_, plot, one, bridge, reset, measure, stop, run, measured)
+
+
+def outputs(view: View) -> list[Any]:
+    """A view as the values of `Heads.shown`: only a finished run changes the tab, and the effect only where it has one.
+
+    Until then the tab says what the settings would steer, which is no figure of the run before.
+    """
+    if view.figures is None:
+        return [gr.skip()] * 6
+    filled = [view.heads_words, view.figures.get("heads")]
+    effect = view.figures.get("effect")
+    if effect is None:
+        return [*filled, gr.skip(), gr.skip(), view.record, gr.skip()]
+    return [*filled, view.effect_words, gr.Plot(effect, visible=True), view.record, view.record]
+
+
+def wire(
+    page: gr.Blocks, studio: Studio, heads: Heads, choices: Choices, line: gr.HTML, inputs: list[Any], gpu: Wrapper
+) -> None:
+    """The maps follow the settings; clicks, reset and measuring. inputs: the prompt and every setting, in order.
+
+    line: the model's, whose change says that it is there.
+    """
+    chosen = inputs[1:]
+    named = choices.fields["heads"]
+
+    def follow(measured: Any, *values: Any) -> list[Any]:
+        if not studio.ready or not studio.modes():
+            return [gr.skip()] * 4
+        shown = maps.maps(studio, settings(values), measured)
+        return [shown.line, shown.line, shown.heads, shown.effect if shown.effect is not None else gr.skip()]
+
+    deciding = [choices.fields[name].change for name in ("mode", "layers", "min_shift", "heads")]
+    gr.on(
+        deciding, follow, [heads.measured, *chosen], [choices.where, heads.said, heads.map, heads.effect],
+        trigger_mode="always_last", **QUIET,
+    )  # fmt: skip
+
+    def ready(*values: Any) -> str:
+        return maps.line(studio, settings(values))
+
+    gr.on([line.change, page.load], ready, chosen, choices.where, **QUIET)
+
+    def pick(event: gr.EventData, run: Any, measured: Any, *values: Any) -> list[Any]:
+        written, said = maps.picked(studio, settings(values), event._data, run, measured)
+        return [gr.skip() if written is None else written, said]
+
+    heads.bridge.head_click(pick, [heads.run, heads.measured, *chosen], [named, heads.one], **QUIET)
+
+    def reset() -> list[Any]:
+        return ["", ""]
+
+    heads.reset.click(reset, None, [named, heads.one], **QUIET)
+    _measuring(page, studio, heads, inputs, gpu)
+
+
+def _measuring(page: gr.Blocks, studio: Studio, heads: Heads, inputs: list[Any], gpu: Wrapper) -> None:
+    stops = Stops()
+    page.unload(stops.leave)
+
+    def measure(request: gr.Request, measured: Any, text: str, *values: Any) -> Iterator[list[Any]]:
+        stops.arm(request.session_hash)
+        flag = stops.flag(request.session_hash)
+        before = head_words.effect(measured or {})
+        try:
+            for found in maps.measure(studio, text, settings(values)):
+                if flag.is_set():
+                    yield [words.notice(["Stopped before every layer was measured."]) + before, gr.skip(), gr.skip()]
+                    return
+                if isinstance(found, str):
+                    yield [escape(found), gr.skip(), gr.skip()]
+                else:
+                    yield [head_words.effect(found), gr.Plot(head_words.effect_map(found), visible=True), found]
+        except Exception as error:  # a visitor never sees a traceback
+            yield [words.notice([escape(actions.explain(error))], "error") + before, gr.skip(), gr.skip()]
+        finally:
+            flag.set()
+            stops.drop(request.session_hash, flag)
+
+    event = heads.measure.click(
+        gpu(measure), [heads.measured, *inputs], [heads.effect_said, heads.effect, heads.measured],
+        concurrency_id="model", concurrency_limit=TOGETHER, trigger_mode="once",
+        show_progress="minimal", show_progress_on=[heads.effect_said], api_visibility="private", api_name="measure",
+    )  # fmt: skip
+
+    def stop(request: gr.Request) -> None:
+        stops.stop(request.session_hash)
+
+    # On ZeroGPU measuring is another process, which sees no flag of ours: there the event itself is cancelled.
+    heads.stop.click(stop, None, None, cancels=None if gpu is as_is else [event], **QUIET)

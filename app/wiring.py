@@ -1,0 +1,77 @@
+"""What every panel needs to connect its events: options of light ones, settings from components' values, stop flags."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from typing import Any
+
+import gradio as gr
+
+from app.actions import Settings
+from app.models import Studio
+
+Wrapper = Callable[[Callable[..., Any]], Callable[..., Any]]
+NAMES = [field.name for field in fields(Settings)]
+#: Comparisons that run at the same time; they take turns, step by step, on the one model.
+TOGETHER = 2
+QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+
+
+def as_is(function: Callable[..., Any]) -> Callable[..., Any]:
+    """No wrapper."""
+    return function
+
+
+class Stops:
+    """A stop flag for each visitor, from the moment a run asks to be queued until it ends or the visitor leaves."""
+
+    def __init__(self) -> None:
+        self._flags: dict[str | None, threading.Event] = {}
+
+    def arm(self, session: str | None) -> None:
+        """A fresh flag for the run that asks to begin."""
+        self._flags[session] = threading.Event()
+
+    def flag(self, session: str | None) -> threading.Event:
+        return self._flags.setdefault(session, threading.Event())
+
+    def stop(self, session: str | None) -> None:
+        if flag := self._flags.get(session):
+            flag.set()
+
+    def drop(self, session: str | None, flag: threading.Event) -> None:
+        """A run is over; a flag that a newer one has armed stays."""
+        if self._flags.get(session) is flag:
+            del self._flags[session]
+
+    def leave(self, request: gr.Request) -> None:
+        """The visitor is gone: what runs for him stops, and what waits in the queue leaves no flag behind."""
+        if flag := self._flags.pop(request.session_hash, None):
+            flag.set()
+
+
+def fitting(studio: Studio, settings: Settings) -> Settings:
+    """Settings as the page can show them: a mode this model has, and a strength that is a number."""
+    modes = [value for _, value in studio.modes()]
+    mode = settings.mode if settings.mode in modes or not modes else modes[0]
+    strength = studio.gain(mode) if settings.strength is None else settings.strength
+    return replace(settings, mode=mode, strength=strength)
+
+
+def strongest(studio: Studio) -> float:
+    """The largest strength that the page offers: twice the recommended one of any mode, at least 1."""
+    return max([1.0, *(2 * studio.gain(value) for _, value in studio.modes())])
+
+
+def settings(values: Sequence[Any]) -> Settings:
+    """Settings from the components' values; an emptied number is its default."""
+    given: dict[str, Any] = {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}
+    for name in (
+        "max_new_tokens",
+        "seed",
+    ):  # sliders and JSON know one kind of number; the rest is for `check` to refuse
+        if isinstance(value := given.get(name), float) and value.is_integer():
+            given[name] = int(value)
+    return Settings(**given)

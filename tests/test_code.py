@@ -1,0 +1,127 @@
+"""The programs of the Code tab: run, they give just the run they were written for; what was typed stays text in them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hands import EMBEDDED, ROOT, serving
+from models_on_disk import tiny
+
+from app import actions, code, runs
+from app.actions import Settings
+from app.asked import Asked
+from app.models import Studio, studio
+
+NASTY = "Ada's \"**golf**\" $(echo no) `no` \\** 😀\n'; echo no; #~~not~~ Ada plays"
+ASKED = [
+    Asked(NASTY, Settings("facts", 3.0, 5)),
+    Asked(NASTY, Settings("adaptive", 2.0, 4, "last2", 0.0, 3, 0.7)),
+    Asked(NASTY, Settings("roles", 2.0, 4, literal=False, heads="0:1;3:0,1")),
+    Asked("5 ** 3 ** 2 is", Settings("facts", 1.0, 3, literal=True)),
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return tiny(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="module")
+def here(folder: dict[str, str]) -> Iterator[Studio]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in folder.items():
+            patch.setenv(name, value)
+        opened = studio()
+        opened.start(folder["SEKA_MODEL"])
+        assert opened.wait(120)
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def address(folder: dict[str, str]) -> Iterator[str]:
+    with serving(**folder) as url:
+        yield url
+
+
+def run(command: list[str], text: str) -> str:
+    done = subprocess.run(command, input=text, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def printed(result: dict[str, Any]) -> str:
+    return f"{result['plain']['text']}\n{result['steered']['text']}\n"
+
+
+def test_the_python_program_repeats_the_run(here: Studio) -> None:
+    wanted = [printed(actions.answer(here, asked.prompt, asked.settings)) for asked in ASKED]
+    programs = [code.python(asked, here) for asked in ASKED]
+    # One interpreter for all: what takes long is importing. Each program is whole in itself.
+    both = run([sys.executable, "-c", "import sys; [exec(p, {}) for p in eval(sys.stdin.read())]"], repr(programs))
+    assert both == "".join(wanted)
+
+
+def test_programs_that_ask_the_page_repeat_the_run(here: Studio, address: str) -> None:
+    for asked in ASKED[:2]:
+        wanted = actions.answer(here, asked.prompt, asked.settings)
+        client, shell = code.programs(asked, here, address)[1:]
+        assert run([sys.executable, "-c", client], "").endswith(printed(wanted))
+        if shutil.which("curl"):
+            lines = run(["sh"], shell).splitlines()
+            assert "event: complete" in lines
+            (answer,) = json.loads(lines[lines.index("event: complete") + 1].removeprefix("data: "))
+            assert printed(answer) == printed(wanted)
+
+
+@pytest.mark.skipif(not EMBEDDED, reason="the embedded model is not in the tree: python -m seka miniature train")
+def test_the_embedded_model_s_program_repeats_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SEKA_MODEL", raising=False)
+    monkeypatch.delenv("SEKA_EXPERTS", raising=False)
+    opened = studio()
+    opened.open(None)
+    asked = Asked("Previously **Ada plays chess**. Ada is a player of", Settings(max_new_tokens=6))
+    assert run([sys.executable, "-"], code.python(asked, opened)) == printed(
+        actions.answer(opened, asked.prompt, asked.settings)
+    )
+
+
+def test_a_stopped_run_is_repeated_as_far_as_it_came(here: Studio) -> None:
+    asked = Asked("Ada plays **golf**. Ada plays", Settings("facts", 2.0, 200))
+    steps = iter(range(100))
+    *_, pair = actions.run(here, asked.prompt, asked.settings, stop=lambda: next(steps) >= 6)
+    record = actions.record(here, pair, asked.settings, asked.prompt)
+    repeated = runs.again(runs.document(record))
+    assert repeated == Asked(asked.prompt, Settings("facts", 2.0, 6))
+    again = actions.answer(here, repeated.prompt, repeated.settings)
+    assert printed(again) == printed(record)
+
+
+def test_a_mode_that_is_not_here_has_no_program(here: Studio) -> None:
+    with pytest.raises(ValueError, match="no expert 'nobody'"):
+        code.programs(Asked("x", Settings("nobody")), here, "http://here/")
+
+
+def test_on_a_space_programs_ask_its_own_address(here: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPACE_HOST", "ada-seka.hf.space")
+    client, shell = code.programs(ASKED[0], here, "http://10.0.0.1:7860/")[1:]
+    assert "Client('https://ada-seka.hf.space/')" in client
+    assert "https://ada-seka.hf.space/gradio_api/call/compare" in shell
+    assert "10.0.0.1" not in client + shell
+
+
+def test_experts_are_named_by_where_they_are(here: Studio, folder: dict[str, str], tmp_path: Path) -> None:
+    program = code.python(Asked("x", Settings("adaptive", 1.0)), here)
+    for name in ("facts", "roles"):
+        assert repr((Path(folder["SEKA_EXPERTS"]) / f"{name}.safetensors").as_posix()) in program
+    away = Studio("away", here.experts)
+    away.origin = "model", "ada/experts"
+    assert "from_pretrained('ada/experts', filename='facts.safetensors')" in code.python(
+        Asked("x", Settings("facts")), away
+    )

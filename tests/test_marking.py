@@ -1,0 +1,161 @@
+"""The grammar of marks in the browser (assets/marks.js) against Python's, pens on selections, and sentences. No server."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hands import ROOT
+
+import seka
+
+pytest_plugins = ["pages"]
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def page(browser: Any) -> Iterator[Any]:
+    """An empty page that knows the grammar."""
+    made = browser.new_page()
+    made.add_script_tag(path=ROOT / "assets" / "marks.js")
+    yield made
+    made.close()
+
+
+def units(text: str, *points: int) -> list[int]:
+    """Offsets in code points as JavaScript counts them."""
+    return [len(text[:n].encode("utf-16-le")) // 2 for n in points]
+
+
+# ---- pens ----
+
+
+@pytest.mark.parametrize(
+    ("raw", "piece", "weight", "expected"),
+    [
+        ("**one two** three", "two** three", 1, "**one two three**"),
+        ("**one two three**", "two", 1, "**one** two **three**"),
+        ("one\n\n two ", "\n two ", -1, "one\n\n ~~two~~ "),
+        ("5 ** 3 is it", "is", 1, r"5 \** 3 **is** it"),
+        ("😀 👍 end", "👍", 1, "😀 **👍** end"),
+        (r"a \**b\** c", "c", 1, r"a \**b\** **c**"),
+        ("a *** b", "b", 1, r"a \*** **b**"),
+        ("***x", "x", -1, r"\***~~x~~"),
+        ("***x", "x", 1, r"*\****x**"),
+        ("~~one two~~", "two", 1, "~~one~~ **two**"),
+        ("**one** ~~two~~", "one** ~~two", 1, "**one two**"),
+    ],
+)
+def test_selections_merge_and_parts_come_off(page: Any, raw: str, piece: str, weight: int, expected: str) -> None:
+    start = raw.index(piece)
+    given = [raw, *units(raw, start, start + len(piece)), weight]
+    assert page.evaluate("([raw, a, b, w]) => seka.toggle(raw, a, b, w).raw", given) == expected
+
+
+def test_the_same_pen_twice_leaves_the_text_alone(page: Any) -> None:
+    dice = random.Random(3)
+    twice = """([raw, a, b, w]) => {
+      const once = seka.toggle(raw, a, b, w);
+      const again = once.problem ? once : seka.toggle(once.raw, once.from, once.to, w);
+      return again.problem ? null : [once.raw, once.marked, again.raw];
+    }"""
+    done = 0
+    for _ in range(300):
+        raw = "".join(dice.choices(["a", "b ", "**", "~~", " ", "*", "\\", "😀", "\n"], k=12))
+        start, end = sorted(dice.choices(range(len(raw) + 1), k=2))
+        for weight in (1, -1):
+            if (found := page.evaluate(twice, [raw, *units(raw, start, end), weight])) is None:
+                continue
+            once, marked, again = (seka.Prompt.marked(part) if isinstance(part, str) else part for part in found)
+            text = seka.Prompt.marked(raw).text
+            assert once.text == again.text == text
+            changed = [i for i in range(len(text)) if _weights(once, i) != _weights(again, i)]
+            assert changed or not marked, raw
+            assert all((weight in _weights(once, i)) is marked for i in changed if text[i].strip()), raw
+            done += 1
+    assert done > 200
+
+
+def test_a_caret_marks_its_word_also_beyond_the_basic_plane(page: Any) -> None:
+    caret = "([raw, at]) => seka.toggle(raw, at, at, 1).raw"
+    for raw, at, expected in (
+        ("one two", 5, "one **two**"),
+        ("𝒜𝒷𝒸 x", 2, "**𝒜𝒷𝒸** x"),
+        ("it’s well-known", 12, "it’s **well-known**"),
+        ("a **b c** d", 5, "a b c d"),
+    ):
+        assert page.evaluate(caret, [raw, *units(raw, at)]) == expected
+    assert page.evaluate("seka.toggle('a   b', 2, 2, 1).problem") == "Select the words to mark first."
+
+
+# ---- sentences ----
+
+
+def test_a_sentence_is_what_its_stops_say(page: Any) -> None:
+    dice = random.Random(7)
+    words = ["Ada", "Bob", "plays", "the", "harp,", "3", "😀", "café"]
+    sentence = "([text, a, b]) => seka.sentence(text, a, b)"
+    for _ in range(200):
+        made = [" ".join(["So", *dice.choices(words, k=dice.randint(1, 4))]) + dice.choice(".!?") for _ in range(4)]
+        text = "".join(part + dice.choice([" ", "  ", "\n", " \n\n"]) for part in made)
+        edges = [0, *[stop.end() for stop in re.finditer(r"[.!?]\s+", text)]]
+        parts = [(start, start + len(text[start:end].rstrip())) for start, end in pairwise(edges)]
+        assert [text[start:end] for start, end in parts] == made
+        start, end = sorted(dice.sample(range(len(text.rstrip())), 2))
+        if hit := [part for part in parts if part[0] < end and start < part[1]]:
+            whole = units(text, hit[0][0], hit[-1][1])
+            assert page.evaluate(sentence, [text, *units(text, start, end)]) == whole, text
+            assert page.evaluate(sentence, [text, *whole]) == whole, text
+
+
+def test_marking_a_sentence_reads_past_marks_and_takes_itself_off_again(page: Any) -> None:
+    sentence = "([raw, a, b]) => { const done = seka.toggle(raw, a, b, 1, {whole: true}); return [done.raw, done.from, done.to]; }"
+    raw = "Ada plays **chess**. Now Ada ~~plays~~ golf! So"
+    at = raw.index("golf")
+    marked, start, end = page.evaluate(sentence, [raw, at, at + 2])
+    assert marked == "Ada plays **chess**. **Now Ada plays golf!** So"
+    assert marked[start:end] == "Now Ada plays golf!"
+    assert page.evaluate(sentence, [marked, start, start + 3])[0] == "Ada plays **chess**. Now Ada plays golf! So"
+    both, *_ = page.evaluate(sentence, [raw, 2, at])
+    assert both == "**Ada plays chess. Now Ada plays golf!** So"
+
+
+# ---- the grammar ----
+
+PIECES = ["*", "**", "**", "~~", "~~", "~", *"\\ \na\u00e9\u00a0\x1f\ufeff\x85漢", "😀", "e\u0301"]
+TABLE = [
+    *("", "**a**", "***a***", r"\**a**", r"\\**a**", "**  **", "****", "**a ~~b** c~~", "**a**b**", "~~a~~~"),
+    *("**\n**x**", "**😀**"),
+]
+
+
+def test_the_browser_s_grammar_is_python_s(page: Any) -> None:
+    dice = random.Random(4)
+    texts = TABLE + ["".join(dice.choices(PIECES, k=dice.randint(1, 16))) for _ in range(3000)]
+    read = page.evaluate(
+        """(texts) => texts.map((raw) => {
+          const { text, spans, unpaired } = seka.parse(raw);
+          const points = (offset) => Array.from(text.slice(0, offset)).length;
+          return { text, unpaired: unpaired.map(points), marks: spans.map((s) => [points(s.start), points(s.end), s.weight]),
+                   written: seka.write(text, spans), literal: seka.literalise(raw), cleared: seka.clear(raw) };
+        })""",
+        texts,
+    )
+    for raw, ours in zip(texts, read, strict=True):
+        prompt = seka.Prompt.marked(raw)
+        assert (ours["text"], ours["unpaired"]) == (prompt.text, list(prompt.unpaired)), raw
+        assert [tuple(mark) for mark in ours["marks"]] == list(prompt.marks), raw
+        assert seka.Prompt.marked(ours["literal"]) == seka.Prompt(raw), raw
+        assert seka.Prompt.marked(ours["cleared"]) == seka.Prompt(prompt.text), raw
+        if ours["written"] is not None:
+            back = seka.Prompt.marked(ours["written"])
+            assert back.text == prompt.text, raw
+            assert all(_weights(back, i) == _weights(prompt, i) for i in range(len(prompt.text))), raw
+
+
+def _weights(prompt: seka.Prompt, at: int) -> set[float]:
+    return {weight for start, end, weight in prompt.marks if start <= at < end}
