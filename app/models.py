@@ -1,6 +1,7 @@
 """The model behind the page: which one, which experts, and loading it while the page is already up. No handlers, no gradio.
 
 SEKA_MODEL names a model (id or folder), SEKA_EXPERTS the folder of its projections; without them it is the embedded one.
+An experts.json in that folder says which are mixed, which stand alone and how the router weighs (see `seka.experts`).
 SEKA_LIMIT is the most tokens of prompt and answer together (2048), never more than the model holds. SEKA_ATTN names its
 attention implementation.
 """
@@ -17,7 +18,9 @@ from typing import Any
 
 from torch import nn
 
+from seka import miniature
 from seka.backends import AUTO
+from seka.experts import Experts
 from seka.loading import load
 from seka.projections import Projection
 from seka.routing import Router
@@ -33,31 +36,38 @@ GAIN = 0.2
 class Studio:
     """One model with its tokenizer and experts. Experts are read at once, the model in a thread (`start`).
 
+    mixed: experts that the adaptive mode mixes. alone: further ones, by themselves only. router: settings of the `Router`.
     Until it is `ready`, `model` and `tokenizer` are None.
     """
 
-    def __init__(self, name: str, experts: Mapping[str, Projection], note: str = "") -> None:
-        self.name, self.experts = name, dict(experts)
+    def __init__(
+        self,
+        name: str,
+        mixed: Mapping[str, Projection],
+        alone: Mapping[str, Projection] | None = None,
+        router: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.name, self.experts = name, {**mixed, **(alone or {})}
         self.model: nn.Module | None = None
         self.tokenizer: Any = None
         self.router: Router | None = None
         self.problem = ""
         #: Why there is no adaptive mode, in words; empty when there is one.
-        self.note = note
+        self.note = ""
         self._ready = threading.Event()
         self._began = time.monotonic()
-        if len(self.experts) > 1:
+        if len(mixed) > 1:
             try:
-                self.router = Router(self.experts)
+                self.router = Router(mixed, **(router or {}))
             except ValueError as error:
                 self.note = f"Adaptive is not available: {error}"
-        elif not note:
-            self.note = "Adaptive needs at least two experts; there is one."
+        else:
+            self.note = "Adaptive needs at least two experts to mix; there is one."
 
     @classmethod
-    def of(cls, name: str, model: nn.Module, tokenizer: Any, experts: Mapping[str, Projection]) -> Studio:
-        """A studio that is ready at once."""
-        studio = cls(name, experts)
+    def of(cls, name: str, model: nn.Module, tokenizer: Any, mixed: Mapping[str, Projection], **more: Any) -> Studio:
+        """A studio that is ready at once. more: `alone` and `router`."""
+        studio = cls(name, mixed, **more)
         studio._install(model, tokenizer)
         return studio
 
@@ -86,8 +96,10 @@ class Studio:
 
     def describe(self, mode: str) -> str:
         """One line on a mode: what the expert was learnt from."""
-        if mode == ADAPTIVE:
-            return f"Mixes {len(self.experts)} experts head by head, by what the end of your prompt is looking for."
+        if mode == ADAPTIVE and self.router is not None:
+            return (
+                f"Mixes {len(self.router.experts)} experts head by head, by what the end of your prompt is looking for."
+            )
         return self.experts[mode].description or "No description in its file."
 
     def gain(self, mode: str) -> float:
@@ -133,20 +145,18 @@ class Studio:
 def studio() -> Studio:
     """The studio that the environment asks for; its model is not loading yet (see `Studio.start`)."""
     source = os.environ.get("SEKA_MODEL")
-    if not source:
-        from seka import miniature
-
-        embedded = {name: Projection.load(path) for name, path in miniature.experts().items()}
-        if not embedded:
-            raise SystemExit("No experts of the embedded model in projections/: check out the whole repository.")
-        return Studio("seka-miniature", embedded)
-    folder = Path(os.environ.get("SEKA_EXPERTS", "experts"))
-    paths = sorted(folder.glob("*.safetensors"))
-    if not paths:
-        raise SystemExit(
-            f"No experts for {source} in {folder.resolve()}. Learn one: "
-            f"python -m seka learn --model {source} --out {folder / 'facts.safetensors'}; then set SEKA_EXPERTS={folder}"
-        )
-    return Studio(
-        Path(source).name if Path(source).exists() else source, {path.stem: Projection.load(path) for path in paths}
-    )
+    name, folder = "seka-miniature", miniature.projections()
+    if source:
+        name = Path(source).name if Path(source).exists() else source
+        folder = Path(os.environ.get("SEKA_EXPERTS", "experts"))
+    found = Experts.of(folder)
+    if not found.mixed:
+        cure = "Check out the whole repository."
+        if source:
+            cure = (
+                f"Learn one: python -m seka learn --model {source} --out {folder / 'facts.safetensors'}; "
+                f"then set SEKA_EXPERTS={folder}"
+            )
+        raise SystemExit(f"No experts for {name} in {folder.resolve()}. {cure}")
+    mixed, alone = ({n: Projection.load(path) for n, path in some.items()} for some in (found.mixed, found.alone))
+    return Studio(name, mixed, alone, found.router)
