@@ -1,6 +1,7 @@
 """The model behind the page: which one, which experts, and loading it while the page is already up. No handlers, no gradio.
 
-Which model, which experts and which limits: the variables of app/environment.py.
+Which model, which experts and which limits: the variables of app/environment.py. An experts.json in the folder of experts
+says which are mixed, which stand alone and how the router weighs (see `seka.experts`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 from torch import nn
 
 from app import environment, shelf
+from seka import miniature
+from seka.experts import Experts
 from seka.loading import EMBEDDED, load
 from seka.projections import Projection
 from seka.routing import Router
@@ -33,11 +36,18 @@ NO_EXPERT = "This model has no expert yet, so nothing can be steered: learn one 
 class Studio:
     """One model with its tokenizer and experts. Experts are read at once, the model in a thread (`start`).
 
+    mixed: experts that the adaptive mode mixes. alone: further ones, by themselves only. router: settings of the `Router`.
     Until it is `ready`, `model` and `tokenizer` are None.
     """
 
-    def __init__(self, name: str, experts: Mapping[str, Projection], note: str = "") -> None:
-        self.name, self.experts = name, dict(experts)
+    def __init__(
+        self,
+        name: str,
+        mixed: Mapping[str, Projection],
+        alone: Mapping[str, Projection] | None = None,
+        router: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.name, self.experts = name, {**mixed, **(alone or {})}
         self.model: nn.Module | None = None
         self.tokenizer: Any = None
         self.router: Router | None = None
@@ -47,27 +57,27 @@ class Studio:
         #: Experts that were learnt on this page, which are among the others, too.
         self.own: dict[str, Projection] = {}
         #: Why there is no adaptive mode, in words; empty when there is one.
-        self.note = note
+        self.note = ""
         #: Its place among the pages of several models; the first is 0.
         self.place = 0
         self._ready = threading.Event()
         self._began = time.monotonic()
         self._starting = threading.Lock()
         self._later: str | None = None
-        self._mixed = dict(self.experts)  # those of the adaptive mode, as they came with the model
+        self._mixed = dict(mixed)  # those of the adaptive mode, as they came with the model
         self._given: tuple[Router | None, str] = (None, "")
-        if len(self.experts) > 1:
+        if len(mixed) > 1:
             try:
-                self.router = Router(self.experts)
+                self.router = Router(mixed, **(router or {}))
             except ValueError as error:
                 self.note = f"Adaptive is not available: {error}"
-        elif not note:
-            self.note = ONE_EXPERT
+        else:
+            self.note = ONE_EXPERT if mixed else NO_EXPERT
 
     @classmethod
-    def of(cls, name: str, model: nn.Module, tokenizer: Any, experts: Mapping[str, Projection]) -> Studio:
-        """A studio that is ready at once."""
-        studio = cls(name, experts)
+    def of(cls, name: str, model: nn.Module, tokenizer: Any, mixed: Mapping[str, Projection], **more: Any) -> Studio:
+        """A studio that is ready at once. more: `alone` and `router`."""
+        studio = cls(name, mixed, **more)
         studio._install(model, tokenizer)
         return studio
 
@@ -161,9 +171,10 @@ class Studio:
         for name, expert in own.items():
             mixed = {**mixed, name: expert}
             if len(mixed) > 1:
-                alike = {n: e if gain is None else e.with_header(recommended_gain=gain) for n, e in mixed.items()}
                 try:
-                    router = Router(alike, base.top, base.score, base.way, base.sharpness) if base else Router(alike)
+                    router = (
+                        Router(mixed, base.top, base.score, base.way, base.sharpness, gain) if base else Router(mixed)
+                    )
                     note = ""
                 except ValueError as error:
                     mixed = {n: e for n, e in mixed.items() if n != name}
@@ -207,24 +218,23 @@ def studio(source: str | None = None, folder: Path | None = None) -> Studio:
     asked = environment.read()
     source = source or asked.model
     if source == EMBEDDED:
-        from seka import miniature
-
-        embedded = {name: Projection.load(path) for name, path in miniature.experts().items()}
-        if not embedded:
-            raise ValueError("no experts of the embedded model in projections/: check out the whole repository")
-        return Studio("seka-miniature", embedded)
-    origin = source, str(folder or asked.experts)
-    folder = folder or _fetched(asked.experts)
-    found = {path.stem: Projection.load(path) for path in sorted(folder.glob("*.safetensors"))}
-    if not found and asked.learn_note:
+        name, folder = "seka-miniature", miniature.projections()
+    else:
+        name = Path(source).name if Path(source).exists() else source
+        origin = source, str(folder or asked.experts)
+        folder = folder or _fetched(asked.experts)
+    found = Experts.of(folder)
+    if not found.mixed and source == EMBEDDED:
+        raise ValueError("no experts of the embedded model in projections/: check out the whole repository")
+    if not found.mixed and asked.learn_note:
         raise ValueError(
             f"no experts for {source} in {folder.resolve()}; learn one: "
             f"python -m seka learn --model {source} --out {folder}/facts.safetensors; then set SEKA_EXPERTS={folder}"
         )
-    out = Studio(Path(source).name if Path(source).exists() else source, found)
-    if not found:
-        out.note = NO_EXPERT
-    out.origin = origin
+    mixed, alone = ({n: Projection.load(path) for n, path in some.items()} for some in (found.mixed, found.alone))
+    out = Studio(name, mixed, alone, found.router)
+    if source != EMBEDDED:
+        out.origin = origin
     return out
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 #: Steps of making the embedded model; each module has add_arguments(parser) and run(args, report).
-MINIATURE = ("train", "trial", "learn", "card")
+MINIATURE = ("train", "trial", "learn", "card", "check")
 ATTENTION = "attention: eager, sdpa, flex_attention, flash_attention_2, ... (default auto: the fastest that can be had)"
 
 
@@ -173,9 +173,9 @@ def _source(args: argparse.Namespace) -> Any:
         raise ValueError(
             "another model needs --projection FILE or --router JSON; learn one: python -m seka learn --model M --out F"
         )
-    experts = seka.miniature.experts()
     if not args.expert:
-        return seka.Router.load(experts)
+        return seka.miniature.router()
+    experts = seka.miniature.experts() | seka.miniature.alone()
     if args.expert not in experts:
         raise ValueError(f"no expert {args.expert!r}; wanted one of {', '.join(experts)}")
     return seka.Projection.load(experts[args.expert])

@@ -6,7 +6,6 @@ vectors how much it lies in their span; the answers, scaled so that the largest 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from seka.experts import Experts
 from seka.fingerprint import fingerprint
 from seka.projections import Projection
 
@@ -52,6 +52,7 @@ class Router:
         the prompt less, which matters where experts resemble each other and their scores lie close together.
     way: "online" weighs within the one pass, by queries that lower steered layers have already touched; "two_pass"
         takes them from an unsteered pass of the decoder first, which is the paper's arithmetic.
+    gain: the gain that is recommended for the mixture; None for the mean of the experts' own.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Router:
         score: str = "energy",
         way: str = "online",
         sharpness: float = 1.0,
+        gain: float | None = None,
     ) -> None:
         if not experts:
             raise ValueError("a router needs at least one expert: Router({name: Projection, ...})")
@@ -70,8 +72,10 @@ class Router:
             raise ValueError(f"way {way!r} is unknown; wanted one of {WAYS}")
         if not 0 < sharpness < float("inf"):
             raise ValueError(f"sharpness is {sharpness}; wanted a finite number above 0 (1: the paper's coefficients)")
+        if gain is not None and not 0 < gain < float("inf"):
+            raise ValueError(f"gain is {gain}; wanted a finite number above 0, or None for the experts' mean")
         self.experts, self.names, self.score, self.way = dict(experts), tuple(experts), score, way
-        self.sharpness = sharpness
+        self.sharpness, self.gain = sharpness, gain
         first = self.names[0]
         self.layers = self.experts[first].layers
         stored = min(p.positive.vectors.shape[2] for e in self.experts.values() for p in e.parts.values())
@@ -100,21 +104,36 @@ class Router:
     def load(
         cls,
         source: Mapping[str, str | Path] | str | Path,
-        top: int = 5,
-        score: str = "energy",
-        way: str = "online",
-        sharpness: float = 1.0,
+        top: int | None = None,
+        score: str | None = None,
+        way: str | None = None,
+        sharpness: float | None = None,
+        gain: float | None = None,
     ) -> Router:
-        """From {name: path}, or from a JSON file that holds just that (paths relative to the file, else as they are)."""
-        paths = dict(source) if isinstance(source, Mapping) else _config(Path(source))
-        return cls({name: Projection.load(path) for name, path in paths.items()}, top, score, way, sharpness)
+        """From {name: path}, or from a JSON file that holds just that, or more:
+
+            {"experts": {name: path}, "alone": {name: path}, "router": {"sharpness": 8.0, "gain": 0.18}}
+
+        Paths are relative to the file, or else taken as they are. "router" may set any of the parameters here; one that
+        is given here goes first, and one that neither sets is as in `Router`. "alone" names further experts of the same
+        folder, which are not mixed. ValueError for a file of any other form.
+        """
+        if isinstance(source, Mapping):
+            listed = Experts({name: Path(path) for name, path in source.items()})
+        else:
+            listed = Experts.read(source)
+        given = {"top": top, "score": score, "way": way, "sharpness": sharpness, "gain": gain}
+        settings = {**listed.router, **{name: value for name, value in given.items() if value is not None}}
+        return cls({name: Projection.load(path) for name, path in listed.mixed.items()}, **settings)
 
     @property
     def recommended_gain(self) -> float | None:
-        """The mean of the experts' recommended gains, or None where one has none.
+        """The mixture's own gain, else the mean of the experts' recommended gains, or None where one has none.
 
         Coefficients add up: where experts share directions, a mixture edits more strongly than one of them at this gain.
         """
+        if self.gain is not None:
+            return self.gain
         gains = [expert.recommended_gain for expert in self.experts.values()]
         known = [gain for gain in gains if gain is not None]
         return sum(known) / len(known) if len(known) == len(gains) else None
@@ -167,15 +186,3 @@ def weigh(
     largest = raw.abs().amax(1, keepdim=True)
     share = raw / torch.where(largest > 0, largest, 1.0)
     return share if sharpness == 1 else share.sign() * share.abs() ** sharpness
-
-
-def _config(path: Path) -> dict[str, str | Path]:
-    try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"{path} could not be read as a router's configuration ({error}); wanted JSON {{expert: path}}"
-        ) from None
-    if not isinstance(entries, dict) or not entries or not all(isinstance(value, str) for value in entries.values()):
-        raise ValueError(f"{path} is not a router's configuration; wanted a flat JSON object {{expert: path}}")
-    return {name: path.parent / value if (path.parent / value).exists() else value for name, value in entries.items()}

@@ -17,7 +17,7 @@ from conftest import build_model
 from studios import TEXT, last, text_of, tiny_studio
 
 import seka
-from app import actions
+from app import actions, models
 from app.actions import Settings
 from app.models import Studio
 
@@ -207,6 +207,61 @@ def test_one_expert_alone_offers_no_adaptive_mode_and_says_why(studio: Studio) -
     assert "at least two experts" in alone.note
     assert studio.gain("adaptive") == pytest.approx(0.6)
     assert studio.describe("roles") == "Learnt from roles."
+
+
+def test_an_expert_that_stands_alone_is_a_mode_but_not_mixed(studio: Studio) -> None:
+    pooled = studio.experts["facts"].with_header(name="pooled", recommended_gain=0.2)
+    more = Studio.of(
+        "more",
+        studio.model,
+        studio.tokenizer,
+        studio.experts,
+        alone={"pooled": pooled},
+        router={"sharpness": 8, "gain": 0.3},
+    )
+    assert [value for _, value in more.modes()] == ["adaptive", "facts", "roles", "pooled"]
+    assert {mode: more.gain(mode) for _, mode in more.modes()} == {
+        "adaptive": 0.3, "facts": 0.4, "roles": 0.8, "pooled": 0.2,
+    }  # fmt: skip
+    assert more.describe("adaptive").startswith("Mixes 2 experts")
+    assert more.source("pooled") is pooled
+    router = more.source("adaptive")
+    assert isinstance(router, seka.Router)
+    assert (router.names, router.sharpness) == (("facts", "roles"), 8)
+    refused = Studio("refused", studio.experts, router={"sharpness": -1})
+    assert refused.router is None
+    assert "sharpness is -1" in refused.note
+
+
+def test_the_environment_s_folder_says_which_experts(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """All its projections, or what its experts.json says; without any the way to learn one."""
+    monkeypatch.setenv("SEKA_MODEL", "some/model")
+    monkeypatch.setenv("SEKA_EXPERTS", str(tmp_path))
+    with pytest.raises(SystemExit, match=r"No experts for some/model.*seka learn --model some/model --out"):
+        models.studio()
+    for name, expert in studio.experts.items():
+        expert.save(tmp_path / f"{name}.safetensors")
+    found = models.studio()
+    assert (found.name, list(found.experts), found.gain("adaptive")) == ("some/model", ["facts", "roles"], 0.6)
+    files = {"facts": "facts.safetensors", "works": "roles.safetensors"}
+    more = {"experts": files, "alone": {"again": "facts.safetensors"}, "router": {"sharpness": 4, "gain": 0.7}}
+    (tmp_path / "experts.json").write_text(json.dumps(more), encoding="utf-8")
+    found = models.studio()
+    assert [value for _, value in found.modes()] == ["adaptive", "facts", "works", "again"]
+    assert found.gain("adaptive") == 0.7
+    assert found.router is not None
+    assert found.router.sharpness == 4
+
+
+def test_the_embedded_model_is_offered_as_its_own_list_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SEKA_MODEL", raising=False)
+    found, router = models.studio(), seka.miniature.router()
+    assert [value for _, value in found.modes()] == ["adaptive", *seka.miniature.experts(), *seka.miniature.alone()]
+    assert found.router is not None
+    assert (found.router.names, found.router.sharpness) == (router.names, router.sharpness)
+    assert found.router.recommended_gain == router.recommended_gain
 
 
 def test_the_api_s_answer_is_plain_data(studio: Studio) -> None:

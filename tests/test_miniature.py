@@ -11,11 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seka import Projection, Router, miniature
+from seka import Projection, miniature
 from seka.miniature.batches import Stream, collate
 from seka.miniature.corpus.sentences import unwrap, wrap
 from seka.miniature.measures import evaluate
 from seka.miniature.model import IGNORED, Network, Shape, document_mask, export
+from seka.miniature.strength import GAINS, SHARPNESS
 from seka.miniature.tokenizer import train_tokenizer
 from seka.miniature.train import Recipe, Run, rate, shares, ship, train
 
@@ -135,15 +136,22 @@ def test_shipped_files_are_small_and_complete(shipped):
 
 
 def test_experts_fit_the_model_and_recommend_a_gain(shipped):
+    """At least four that are mixed, and one of all triplets together; every file in the folder is one of them."""
     model, _ = shipped
-    listed = miniature.experts()
-    assert len(listed) >= 3
-    for name, file in listed.items():
+    mixed, alone = miniature.experts(), miniature.alone()
+    assert len(mixed) >= 4
+    assert list(alone) == ["pooled"]
+    assert set((mixed | alone).values()) == set(miniature.projections().glob("*.safetensors"))
+    for name, file in (mixed | alone).items():
         projection = Projection.load(file)
         projection.check(model)
         assert projection.name == name
-        assert 0 < projection.recommended_gain <= 1
-    assert Router.load(miniature.ROOT / "projections" / "experts.json").names == tuple(listed)
+        assert projection.recommended_gain in GAINS
+    router = miniature.router()
+    assert router.names == tuple(mixed)
+    assert router.recommended_gain == router.gain
+    assert router.gain in GAINS
+    assert router.sharpness in SHARPNESS
 
 
 def test_wilson_interval_agrees_with_its_definition():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -85,10 +86,7 @@ def test_relations_say_what_the_grammar_needs():
 
 @pytest.mark.parametrize("name", tasks.TASKS)
 def test_rows_of_a_task_can_be_told_apart(name, tokenizer):
-    task = tasks.TASKS[name]
-    rows = evaluate.draw(
-        task.kind, 3, evaluate.VALIDATION, tokenizer, task.options, 1 if task.count == "sentences" else 2
-    )
+    rows = tasks.rows_of(replace(tasks.TASKS[name], n=3), tokenizer, evaluate.VALIDATION)
     for row in rows:
         assert len(set(row.firsts)) == len(row.firsts)
         for index, whole in enumerate(row.case.wholes):

@@ -25,6 +25,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from seka import Router, Steering
+from seka.experts import Experts
 from seka.projections import ProjectionMismatch
 from seka.routing import Routing
 from seka.tokens import Tokens
@@ -122,49 +123,114 @@ def test_sharpness_is_a_power_of_the_coefficients(qwen: Any, tokens: Tokens, sco
         Router(known, sharpness=0)
 
 
-def test_load(qwen: Any, tokens: Tokens, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_mixture_s_gain(qwen: Any) -> None:
+    """Its own, else the mean of the experts', else none; `Steering` takes it."""
+    known = {"a": invent(qwen, recommended_gain=0.1), "b": invent(qwen, 1, recommended_gain=0.4)}
+    assert Router(known).recommended_gain == pytest.approx(0.25)
+    assert Router(known, gain=0.7).recommended_gain == Steering(qwen, Router(known, gain=0.7)).positive == 0.7
+    silent = {**known, "c": invent(qwen, 2)}
+    assert Router(silent).recommended_gain is None
+    assert Router(silent, gain=0.7).recommended_gain == 0.7
+
+
+@pytest.fixture
+def folder(qwen: Any, tmp_path: Path) -> Path:
+    """Three experts in files of their own."""
+    for name, expert in experts(qwen).items():
+        expert.save(tmp_path / "files" / f"{name}.safetensors")
+    return tmp_path
+
+
+def written(folder: Path, content: object) -> Path:
+    path = folder / "experts.json"
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+FILES = {name: f"files/{name}.safetensors" for name in "abc"}
+
+
+def test_load(qwen: Any, tokens: Tokens, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From a dict and from the published flat JSON, whose paths are relative to the file wherever one stands."""
-    known = experts(qwen)
-    (tmp_path / "experts").mkdir()
-    for name, expert in known.items():
-        expert.save(tmp_path / "experts" / f"{name}.safetensors")
-    paths = {name: tmp_path / "experts" / f"{name}.safetensors" for name in known}
-    config = tmp_path / "experts.json"
-    config.write_text(json.dumps({name: f"experts/{name}.safetensors" for name in known}), encoding="utf-8")
-    expected, routing = routed(qwen, tokens, Router(known, top=3, score="signed"))
-    (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
+    paths = {name: folder / file for name, file in FILES.items()}
+    config = written(folder, FILES)
+    expected, routing = routed(qwen, tokens, Router(experts(qwen), top=3, score="signed"))
+    (folder / "elsewhere").mkdir()
+    monkeypatch.chdir(folder / "elsewhere")
     for source in (paths, {n: str(p) for n, p in paths.items()}, config, str(config)):
         router = Router.load(source, top=3, score="signed")
         assert (router.names, router.top, router.score, router.way) == (("a", "b", "c"), 3, "signed", "online")
+        assert (router.sharpness, router.gain) == (1.0, None)
         out, again = routed(qwen, tokens, router)
         assert torch.equal(out, expected)
         same(again.coefficients, routing.coefficients)
-    monkeypatch.chdir(tmp_path)
-    there = tmp_path / "elsewhere" / "config.json"
-    there.write_text(json.dumps({"a": "experts/a.safetensors"}), encoding="utf-8")  # else as they are
+    monkeypatch.chdir(folder)
+    there = folder / "elsewhere" / "config.json"
+    there.write_text(json.dumps({"a": FILES["a"]}), encoding="utf-8")  # else as they are
     assert Router.load(there, top=2).names == ("a",)
 
 
-def test_load_refuses(qwen: Any, tmp_path: Path) -> None:
-    bank = tmp_path / "bank.pt"
+def test_load_takes_the_file_s_settings_unless_others_are_given(folder: Path) -> None:
+    stored = {"top": 4, "score": "signed", "way": "two_pass", "sharpness": 8, "gain": 0.25}
+    two = {"experts": {"a": FILES["a"], "b": FILES["b"]}, "alone": {"c": FILES["c"]}}
+    config = written(folder, {**two, "router": stored})
+    router = Router.load(config)
+    assert router.names == ("a", "b")
+    assert {name: getattr(router, name) for name in stored} == stored
+    for name, other in {"top": 2, "score": "energy", "way": "online", "sharpness": 1.0, "gain": 0.5}.items():
+        changed = Router.load(config, **{name: other})
+        assert {key: getattr(changed, key) for key in stored} == {**stored, name: other}
+    plain = Router.load(written(folder, two))
+    assert (plain.top, plain.score, plain.way, plain.sharpness, plain.gain) == (5, "energy", "online", 1.0, None)
+    named = Router.load(written(folder, {"experts": FILES["a"], "router": FILES["b"]}))  # a flat file's names are free
+    assert named.names == ("experts", "router")
+
+
+def test_load_refuses(folder: Path) -> None:
+    bank = folder / "bank.pt"
     torch.save({"layers": [0]}, bank)
-    config = tmp_path / "experts.json"
+    good = {"experts": FILES}
     for content, message in [
-        (json.dumps({"a": "bank.pt"}), "python -m seka convert"),
-        (json.dumps({"a": "missing.safetensors"}), "no projection at .*missing.safetensors"),
-        ("{", "could not be read as a router's configuration"),
-        ("[]", "is not a router's configuration; wanted a flat JSON object"),
-        ("{}", "is not a router's configuration"),
-        (json.dumps({"a": {"path": "x"}}), "is not a router's configuration"),
+        ({"a": "bank.pt"}, "python -m seka convert"),
+        ({"a": "missing.safetensors"}, "no projection at .*missing.safetensors"),
+        ("{", "could not be read as a router's configuration.*wanted JSON {name: file}, or"),
+        ("[" * 100_000, "could not be read"),
+        ("[]", "is not a router's configuration: it holds a list; wanted JSON"),
+        ({}, "configuration: it names no expert"),
+        ({"a": {"path": "x"}}, "'a' is neither an expert with its file nor a known part"),
+        ({**good, "experts": {}}, '"experts" names no files'),
+        ({**good, "experts": {"a": 1}}, '"experts" names no files'),
+        ({"alone": FILES, "router": {}}, '"experts" names no files'),
+        ({**good, "alone": ["files/a.safetensors"]}, '"alone" does not name files'),
+        ({**good, "alone": {"b": "files/b.safetensors"}}, '\'b\' stands in "experts" and in "alone"'),
+        ({**good, "routers": {}}, "'routers' is neither"),
+        ({**good, "router": 8.0}, '"router" holds a float'),
+        ({**good, "router": {"sharp": 8.0}}, "a router has no setting 'sharp'"),
+        ({**good, "router": {"sharpness": "8"}}, "sharpness is '8'; wanted float"),
+        ({**good, "router": {"gain": True}}, "gain is True; wanted float"),
+        ({**good, "router": {"gain": None}}, "gain is None; wanted float"),
+        ({**good, "router": {"top": 2.0}}, "top is 2.0; wanted int"),
+        ({**good, "router": {"sharpness": float("nan")}}, "sharpness is nan; wanted a finite number above 0"),
+        ({**good, "router": {"gain": float("inf")}}, "gain is inf; wanted a finite number above 0"),
+        ({**good, "router": {"way": "later"}}, "way 'later' is unknown"),
     ]:
-        config.write_text(content, encoding="utf-8")
         with pytest.raises(ValueError, match=message):
-            Router.load(config)
+            Router.load(written(folder, content))
     with pytest.raises(ValueError, match="python -m seka convert"):
         Router.load({"a": bank})
     with pytest.raises(ValueError, match=r"nowhere\.json could not be read"):
-        Router.load(tmp_path / "nowhere.json")
+        Router.load(folder / "nowhere.json")
+
+
+def test_experts_of_a_folder(folder: Path) -> None:
+    """All its projections by the names of their files, unless an experts.json says which."""
+    files = folder / "files"
+    assert Experts.of(files) == Experts({name: files / f"{name}.safetensors" for name in "abc"})
+    assert Experts.of(folder) == Experts({})
+    written(files, {"experts": {"first": "b.safetensors"}, "alone": {"second": "a.safetensors"}, "router": {"gain": 2}})
+    assert Experts.of(files) == Experts(
+        {"first": files / "b.safetensors"}, {"second": files / "a.safetensors"}, {"gain": 2}
+    )
 
 
 def test_refusals(qwen: Any) -> None:
@@ -177,6 +243,8 @@ def test_refusals(qwen: Any) -> None:
         ({"a": a}, {"way": "later"}, "way 'later' is unknown; wanted one of"),
         ({"a": a}, {"top": 0}, "top is 0; these experts store 8 vectors a head, so wanted 1 to 8"),
         ({"a": a}, {"top": 9}, "top is 9"),
+        ({"a": a}, {"gain": 0.0}, "gain is 0.0; wanted a finite number above 0, or None for the experts' mean"),
+        ({"a": a}, {"gain": float("nan")}, "gain is nan"),
         (
             {"a": a, "b": invent(qwen, layers=[0, 1])},
             {},

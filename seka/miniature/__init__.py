@@ -3,17 +3,21 @@
     python -m seka miniature train | trial | learn | card | check
 
 `corpus` makes its text; `tokenizer`, `batches`, `model`, `optimiser`, `probe` and `train` make the model, `trial` looks at any
-weights, `learn` makes its experts, `measures` knows what it is measured by, `card` and `check` measure. None is imported here.
+weights, `learn` makes its experts and `strength` chooses their gains, `measures` knows what it is measured by, `card` and
+`check` measure. None is imported here.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from seka.experts import NAME, Experts
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
+
+    from seka.routing import Router
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -37,8 +41,23 @@ def load(**options: Any) -> tuple[Qwen3ForCausalLM, PreTrainedTokenizerFast]:
     return model, PreTrainedTokenizerFast.from_pretrained(path())
 
 
+def projections() -> Path:
+    """Folder of the projections learnt on this model, with their experts.json."""
+    return ROOT / "projections"
+
+
 def experts() -> dict[str, Path]:
-    """{name: file} of the projections learnt on this model, as projections/experts.json lists them."""
-    listed = ROOT / "projections" / "experts.json"
-    entries = json.loads(listed.read_text(encoding="utf-8")) if listed.exists() else {}
-    return {name: listed.parent / file for name, file in entries.items()}
+    """{name: file} of the experts that the router mixes."""
+    return dict(Experts.of(projections()).mixed)
+
+
+def alone() -> dict[str, Path]:
+    """{name: file} of the experts that are used by themselves only: "pooled", learnt from all kinds of triplets together."""
+    return dict(Experts.of(projections()).alone)
+
+
+def router() -> Router:
+    """The router over `experts()`, with the sharpness and the gain that were chosen for it."""
+    from seka.routing import Router
+
+    return Router.load(projections() / NAME)

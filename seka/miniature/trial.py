@@ -16,12 +16,12 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 
-from seka.effects import effects
-from seka.learn import learn
 from seka.miniature import path
-from seka.miniature.corpus.triplets import KINDS, triplets
+from seka.miniature.learn import learnt
 from seka.miniature.measures import ways as w
 from seka.miniature.measures.evaluate import VALIDATION, draw
+from seka.miniature.measures.heads import maps
+from seka.miniature.measures.shipped import POOLED
 from seka.miniature.measures.sideeffects import perplexity
 from seka.miniature.measures.tasks import TASKS, UNSEEN, measure
 from seka.miniature.measures.ways import Way
@@ -29,42 +29,13 @@ from seka.projections import Projection
 from seka.routing import Router
 from seka.steering import Steering
 
-POOLED = "pooled"
-
-
-def learnt(model: Any, tokenizer: Any, count: int) -> dict[str, Projection]:
-    """An expert for each kind of triplet, and one of all kinds together, `count` triplets each."""
-    given = {kind: triplets(kind, count) for kind in KINDS}
-    given[POOLED] = [triplet for some in given.values() for triplet in some[: count // len(KINDS)]]
-    return {name: learn(model, tokenizer, some, name=name) for name, some in given.items()}
-
 
 def ways(model: Any, projections: dict[str, Projection], gain: float) -> dict[str, Way]:
     """The model as it is, its experts, and the controls, all at one gain."""
-    pooled = projections[POOLED]
     experts = {name: projection for name, projection in projections.items() if name != POOLED}
-    sources: dict[str, Projection | Router] = {
-        "adaptive": Router(experts, sharpness=8.0),
-        "pooled": pooled,
-        "random subspace": pooled.random(0),
-        "key scaling": w.key_scaling(pooled),
-    }
+    sources = w.sources(Router(experts, sharpness=8.0), projections[POOLED])
     steered = {name: w.steered(Steering(model, source, positive=gain)) for name, source in sources.items()}
     return {"none": w.plain(model)} | steered
-
-
-def head_effects(model: Any, tokenizer: Any, projection: Projection, gain: float, n: int) -> dict[str, Any]:
-    """Causal effect and sensitivity of every head, {layer: [H]} each, and how well they agree in rank."""
-    rows = draw("conflict", n, VALIDATION, tokenizer, UNSEEN)
-    asked = [(row.marked(row.less_likely), row.case.answers[row.less_likely]) for row in rows]
-    moved, shift = effects(model, tokenizer, projection, asked, gain), projection.relative_shift
-    flat = [torch.cat([values[layer] for layer in projection.layers]) for values in (moved, shift)]
-    ranks = torch.stack([values.argsort().argsort() for values in flat]).double()
-    return {
-        "effect": {layer: [round(v, 3) for v in moved[layer].tolist()] for layer in projection.layers},
-        "shift": {layer: [round(v, 3) for v in shift[layer].tolist()] for layer in projection.layers},
-        "rank correlation": round(float(torch.corrcoef(ranks)[0, 1]), 3),
-    }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,4 +68,5 @@ def run(args: argparse.Namespace, report: Callable[[str], None] | None = None) -
     harm = {name: round(perplexity(model, tokenizer, s, VALIDATION, 50), 4) for name, s in steerings.items()}
     tell("perplexity", harm)
     if args.heads:
-        tell("heads", head_effects(model, tokenizer, projections[POOLED], args.gain, 64))
+        rows = draw("conflict", 64, VALIDATION, tokenizer, UNSEEN)
+        tell("heads", maps(model, tokenizer, projections[POOLED], args.gain, rows))

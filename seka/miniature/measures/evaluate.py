@@ -90,55 +90,72 @@ def draw(
     return rows
 
 
-def both_ways(rows: Sequence[Row], ask: Ask, right: Right = first_right) -> dict[str, Rate]:
-    """Mark the first rival, then the second: how often the answer follows the less likely one, and in both directions."""
+def followed(rows: Sequence[Row], ask: Ask, right: Right = first_right) -> list[tuple[bool, bool]]:
+    """Mark the first rival, then the second: for each row whether the answer follows the mark, either time."""
     said = [ask([row.marked(i) for row in rows]) for i in (0, 1)]
-    follows = [[right(row, i, out) for row, out in zip(rows, said[i], strict=True)] for i in (0, 1)]
-    unlikely = sum(follows[row.less_likely][n] for n, row in enumerate(rows))
+    return [(right(row, 0, a), right(row, 1, b)) for row, a, b in zip(rows, *said, strict=True)]
+
+
+def heeded(rows: Sequence[Row], ask: Ask, index: Callable[[Row], int], right: Right = first_right) -> list[bool]:
+    """Mark one given statement of each row: for each row whether the answer is its answer."""
+    said = ask([row.marked(index(row)) for row in rows])
+    return [right(row, index(row), out) for row, out in zip(rows, said, strict=True)]
+
+
+def asked_for(row: Row) -> int:
+    """The statement to mark: the less likely one of rivals; where only one answers the question, that one."""
+    return row.less_likely if row.case.chances else row.case.chosen
+
+
+def both_ways(rows: Sequence[Row], ask: Ask, right: Right = first_right) -> dict[str, Rate]:
+    """Of two rivals each marked in turn: how often the answer follows the first, the less likely one, and both."""
+    follows = followed(rows, ask, right)
+    unlikely = sum(pair[row.less_likely] for row, pair in zip(rows, follows, strict=True))
     return {
+        "first one marked": Rate(sum(first for first, _ in follows), len(rows)),
         "less likely one marked": Rate(unlikely, len(rows)),
-        "both ways": Rate(sum(a and b for a, b in zip(*follows, strict=True)), len(rows)),
+        "both ways": Rate(sum(map(all, follows)), len(rows)),
     }
 
 
-def one_marked(
-    rows: Sequence[Row], ask: Ask, index: Callable[[Row], int], name: str, right: Right = first_right
-) -> dict[str, Rate]:
-    """Mark one given statement of each row: how often the answer is its answer."""
-    said = ask([row.marked(index(row)) for row in rows])
-    return {name: Rate(sum(right(row, index(row), out) for row, out in zip(rows, said, strict=True)), len(rows))}
+def distracted(rows: Sequence[Row], ask: Ask, plain: Sequence[Any], right: Right = first_right) -> dict[str, Rate]:
+    """Passages: mark the sentence that answers the question, then another one; how often the answer is right.
 
-
-def distracted(rows: Sequence[Row], ask: Ask, right: Right = first_right) -> dict[str, Rate]:
-    """Passages: mark the sentence that answers the question, then another one; how often the answer is right."""
-    found = one_marked(rows, ask, lambda row: row.case.chosen, "right sentence marked", right)
+    Of the rows that are right without steering: how many still are when the right sentence is marked.
+    """
+    hits = heeded(rows, ask, lambda row: row.case.chosen, right)
+    known = [hit for row, out, hit in zip(rows, plain, hits, strict=True) if right(row, row.case.chosen, out)]
     said = ask([row.marked((row.case.chosen + 1) % len(row.firsts)) for row in rows])
-    hits = sum(right(row, row.case.chosen, out) for row, out in zip(rows, said, strict=True))
-    return found | {"another sentence marked": Rate(hits, len(rows))}
-
-
-def kept(rows: Sequence[Row], plain: Sequence[Any], ask: Ask, right: Right = first_right) -> dict[str, Rate]:
-    """Of the rows that are right without steering: how many still are when the right sentence is marked."""
-    known = [row for row, out in zip(rows, plain, strict=True) if right(row, row.case.chosen, out)]
-    return one_marked(known, ask, lambda row: row.case.chosen, "right ones kept", right)
+    misled = sum(right(row, row.case.chosen, out) for row, out in zip(rows, said, strict=True))
+    return {
+        "right sentence marked": Rate(sum(hits), len(rows)),
+        "right ones kept": Rate(sum(known), len(known)),
+        "another sentence marked": Rate(misled, len(rows)),
+    }
 
 
 def ignored(rows: Sequence[Row], ask: Ask, plain: Sequence[int]) -> dict[str, Rate]:
     """Mark the statement that the plain answer follows as to be ignored: how often the answer is then another rival's."""
     known = [(row, row.firsts.index(token)) for row, token in zip(rows, plain, strict=True) if token in row.firsts]
-    said = ask([row.marked(i, -1.0) for row, i in known])
+    said = ask([row.marked(i, -1.0) for row, i in known]) if known else []
     loses = sum(token != row.firsts[i] for (row, i), token in zip(known, said, strict=True))
     moves = sum(token in row.firsts and token != row.firsts[i] for (row, i), token in zip(known, said, strict=True))
     return {"ignored one loses": Rate(loses, len(known)), "another statement wins": Rate(moves, len(known))}
 
 
 def unsteered(rows: Sequence[Row], plain: Sequence[Any], right: Right = first_right) -> dict[str, Rate]:
-    """What the model does without steering: gives the less likely rival's answer, the corpus's, or any rival's."""
+    """What the model does without steering: how often it gives the answer of the first rival, of the less likely one, of
+    the one that the corpus goes by, and of any of them."""
     pairs = list(zip(rows, plain, strict=True))
-    likely = {"less likely": Rate(sum(right(row, row.less_likely, out) for row, out in pairs), len(rows))}
-    return (likely if rows[0].case.chances else {}) | {
-        "the corpus's": Rate(sum(right(row, row.case.chosen, out) for row, out in pairs), len(rows)),
-        "any rival's": Rate(
-            sum(any(right(row, i, out) for i in range(len(row.firsts))) for row, out in pairs), len(rows)
-        ),
+    chosen: dict[str, Callable[[Row], int]] = {
+        "the first": lambda row: 0,
+        "the less likely": lambda row: row.less_likely,
+        "the corpus's": lambda row: row.case.chosen,
     }
+    if not rows[0].case.chances:
+        del chosen["the first"], chosen["the less likely"]
+    found = {
+        name: Rate(sum(right(row, index(row), out) for row, out in pairs), len(rows)) for name, index in chosen.items()
+    }
+    read = sum(any(right(row, i, out) for i in range(len(row.firsts))) for row, out in pairs)
+    return found | {"any of them": Rate(read, len(rows))}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -16,28 +18,75 @@ from seka.miniature.measures.evaluate import Row
 from seka.miniature.measures.ways import Way
 from seka.prompts import Prompt
 from seka.steering import Steering
-from seka.tokens import encode
+from seka.tokens import Tokens, encode
 
 
-@torch.no_grad()
-def perplexity(model: Any, tokenizer: Any, steering: Steering, split: str, n: int = 100) -> float:
-    """Perplexity of a story after a marked sentence of another matter, as a multiple of the unsteered one."""
-    total, count = [0.0, 0.0], 0
+@dataclass(frozen=True)
+class Harm:
+    """Perplexity of `n` stories as a multiple of the unsteered one, with a 95 % interval."""
+
+    multiple: float
+    interval: tuple[float, float]
+    n: int
+
+
+def stories(split: str, n: int) -> tuple[list[Prompt], list[str]]:
+    """`n` prompts that end in a story, a statement of another matter marked before it, and the stories alone."""
+    prompts, tales = [], []
     for index in range(n):
         random = Random(f"0/{split}/side effect/{index}")
         case, tale = conflict(random, TRAINING), story(random)
         head = case.prompt[: max(statement.end for statement in case.statements)] + ".\n"
         statement = case.statements[index % 2]
-        tokens = encode(Prompt(head + tale, ((statement.start, statement.end),)), tokenizer)
-        own = len(tokenizer(tale)["input_ids"])
-        with steering.on(tokens):
-            edited = model(tokens.ids, attention_mask=tokens.attention, use_cache=False).logits[0]
-        plain = model(tokens.ids, attention_mask=tokens.attention, use_cache=False).logits[0]
-        for way, logits in enumerate((plain, edited)):
-            loss = torch.nn.functional.cross_entropy(logits[-own - 1 : -1], tokens.ids[0, -own:], reduction="sum")
-            total[way] += float(loss)
-        count += own
-    return float(torch.tensor((total[1] - total[0]) / count).exp())
+        prompts.append(Prompt(head + tale, ((statement.start, statement.end),)))
+        tales.append(tale)
+    return prompts, tales
+
+
+def harms(
+    model: Any, tokenizer: Any, steerings: Mapping[str, Steering], split: str, n: int, size: int = 16
+) -> dict[str, Harm]:
+    """The perplexity of stories under each steering, on the same `n` stories.
+
+    The multiple is exp of the mean excess loss per token; its interval is that of a ratio of sums over the stories, by
+    their spread around it.
+    """
+    prompts, tales = stories(split, n)
+    counts = torch.tensor([len(tokenizer(tale)["input_ids"]) for tale in tales])
+    plain = torch.zeros(n, dtype=torch.float64)
+    excess = {name: torch.zeros(n, dtype=torch.float64) for name in steerings}
+    for chosen in w.batches(prompts, size):
+        tokens = encode([prompts[i] for i in chosen], tokenizer)
+        plain[chosen] = _losses(model, tokens, counts[chosen])
+        for name, steering in steerings.items():
+            with steering.on(tokens):
+                excess[name][chosen] = _losses(model, tokens, counts[chosen]) - plain[chosen]
+    found = {}
+    for name, more in excess.items():
+        mean = float(more.sum() / counts.sum())
+        error = float((more - mean * counts).square().mean().sqrt() / counts.float().mean()) / max(1, n - 1) ** 0.5
+        low, high = (math.exp(mean + side * 1.959964 * error) for side in (-1, 1))
+        found[name] = Harm(math.exp(mean), (low, high), n)
+    return found
+
+
+def perplexity(model: Any, tokenizer: Any, steering: Steering, split: str, n: int = 100) -> float:
+    """Perplexity of a story after a marked sentence of another matter, as a multiple of the unsteered one."""
+    return harms(model, tokenizer, {"": steering}, split, n)[""].multiple
+
+
+def _losses(model: Any, tokens: Tokens, counts: torch.Tensor) -> torch.Tensor:
+    """(B,) summed loss in nats of the last `counts` tokens of each row."""
+    positions = (tokens.attention.cumsum(-1) - 1).clamp(min=0)
+    keep = int(counts.max()) + 1
+    with torch.no_grad():
+        out = model(
+            tokens.ids, attention_mask=tokens.attention, position_ids=positions, logits_to_keep=keep, use_cache=False
+        )
+    scores = out.logits[:, :-1].log_softmax(-1).gather(-1, tokens.ids[:, 1 - keep :, None])[:, :, 0]
+    own = torch.arange(keep - 1, 0, -1) <= counts[:, None]
+    losses: torch.Tensor = -(scores.double() * own).sum(-1)
+    return losses
 
 
 def spill(tokenizer: Any, rows: Sequence[Row], way: Way, plain: torch.Tensor) -> float:
@@ -50,11 +99,11 @@ def spill(tokenizer: Any, rows: Sequence[Row], way: Way, plain: torch.Tensor) ->
     return float((steered.exp() * (steered - plain.log_softmax(-1))).sum(-1).mean())
 
 
-def matched(effect: Callable[[float], float], target: float, low: float = 1e-3, high: float = 8.0) -> float:
+def matched(effect: Callable[[float], float], target: float, low: float = 0.01, high: float = 8.0) -> float:
     """The gain at which a growing effect reaches `target`, by bisection of its logarithm; `high` where it never does."""
     if effect(high) < target:
         return high
-    for _ in range(12):
+    for _ in range(10):
         middle = (low * high) ** 0.5
         low, high = (middle, high) if effect(middle) < target else (low, middle)
     return float((low * high) ** 0.5)

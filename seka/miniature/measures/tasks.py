@@ -5,7 +5,7 @@ A task is measured by itself, on rows that depend on nothing but its name, and r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
@@ -23,13 +23,13 @@ from seka.miniature.measures.evaluate import (
     Rate,
     Right,
     Row,
+    asked_for,
     both_ways,
     distracted,
     draw,
     first_right,
+    heeded,
     ignored,
-    kept,
-    one_marked,
     unsteered,
     whole_right,
 )
@@ -40,7 +40,8 @@ UNSEEN = Options(words=True)
 NOWHERE = Options(words=True, wordings=True)
 POSITIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 ALL = ("none", "adaptive", "pooled", "random subspace", "key scaling")
-FEW = ("none", "adaptive", "key scaling")
+THREE = ("none", "adaptive", "pooled")
+TWO = ("none", "adaptive")
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Task:
     kind: str | Make
     count: str
     options: Options = TRAINING
-    ways: tuple[str, ...] = FEW
+    ways: tuple[str, ...] = TWO
     n: int = N
     whole: bool = False
 
@@ -79,11 +80,15 @@ def phrases_in_passages(random: Random, options: Options) -> Case:
 
 TASKS: dict[str, Task] = {
     "conflict": Task("Two statements contradict each other; unseen words", "conflict", "rivals", UNSEEN, ALL),
-    "conflict, unseen wordings": Task("The same, and every wording unseen as well", "conflict", "rivals", NOWHERE, ALL),
-    "conflict, invented values": Task(
-        "The same, values invented", "conflict", "rivals", replace(UNSEEN, invented=True)
+    "conflict, unseen wordings": Task(
+        "Two statements contradict each other; every word and wording unseen", "conflict", "rivals", NOWHERE, THREE
     ),
-    "visitor": Task("Typed by a visitor: names and words from an English word list", visitor, "rivals", TRAINING, ALL),
+    "conflict, invented values": Task(
+        "Two statements contradict each other; invented values", "conflict", "rivals", replace(UNSEEN, invented=True)
+    ),
+    "visitor": Task(
+        "Typed by a visitor: names and words from an English word list", visitor, "rivals", TRAINING, THREE
+    ),
     **{
         f"one against {count}": Task(
             f"One marked statement against {count} that contradict it",
@@ -93,28 +98,32 @@ TASKS: dict[str, Task] = {
         )
         for count in (2, 3, 5)
     },
-    "biography": Task("Biography with another line of work as a distraction", "biography", "rivals", UNSEEN, ALL),
-    "instructions": Task("Two rules that cannot both be followed", instructions, "rivals", UNSEEN, FEW, whole=True),
+    "biography": Task("Biography with another line of work as a distraction", "biography", "rivals", UNSEEN, THREE),
+    "instructions": Task(
+        "Two instructions that cannot both be followed", instructions, "rivals", UNSEEN, THREE, whole=True
+    ),
     "passage": Task("Question about a passage", "passage", "sentences", UNSEEN),
     **{
         f"long passage, at {round(100 * position)} %": Task(
-            "Question about a long passage, by the place of the sentence that answers",
+            f"Question about a long passage, the sentence that answers at {round(100 * position)} % of it",
             "long passage",
             "one",
             replace(UNSEEN, position=position),
-            ("none", "adaptive"),
+            TWO,
             100,
         )
         for position in POSITIONS
     },
     "whole answers": Task(
-        "Whole answers of two statements that contradict each other", phrases, "rivals", UNSEEN, whole=True
+        "Two statements with values of several words contradict each other", phrases, "rivals", UNSEEN, whole=True
     ),
-    "whole answers kept": Task("Whole answers about a passage", phrases_in_passages, "sentences", UNSEEN, whole=True),
-    "override": Task("A capital told wrongly", "override", "rivals"),
+    "whole answers kept": Task(
+        "Question about a passage, answered in several words", phrases_in_passages, "sentences", UNSEEN, whole=True
+    ),
+    "override": Task("A capital told wrongly; words of training", "override", "rivals"),
 }
-SHORT = {"conflict": ("none", "adaptive"), "visitor": ("none", "adaptive")}
-"""What a quick check measures again."""
+SHORT = {name: replace(TASKS[name], ways=TWO, n=250) for name in ("conflict", "visitor")}
+"""What a quick check measures again: the first rows of two tasks, so many that one row is less than half a point."""
 
 
 def rivals(rows: Sequence[Row], ask: Ask, plain: Sequence[Any], right: Right) -> dict[str, Rate]:
@@ -125,27 +134,27 @@ def rivals(rows: Sequence[Row], ask: Ask, plain: Sequence[Any], right: Right) ->
 
 def one(rows: Sequence[Row], ask: Ask, _plain: Sequence[Any], right: Right) -> dict[str, Rate]:
     """One statement marked: the least likely of rivals, or the one that answers."""
-    pick: Callable[[Row], int] = lambda row: row.less_likely if row.case.chances else row.case.chosen  # noqa: E731
-    return one_marked(rows, ask, pick, "marked", right)
+    return {"marked": Rate(sum(heeded(rows, ask, asked_for, right)), len(rows))}
 
 
-def sentences(rows: Sequence[Row], ask: Ask, plain: Sequence[Any], right: Right) -> dict[str, Rate]:
-    """The right sentence marked, another one marked, and what was right already."""
-    return distracted(rows, ask, right) | kept(rows, plain, ask, right)
+COUNTS = {"rivals": rivals, "one": one, "sentences": distracted}
 
 
-COUNTS = {"rivals": rivals, "one": one, "sentences": sentences}
+def rows_of(task: Task, tokenizer: Any, split: str = TEST) -> list[Row]:
+    """The rows that a task is measured on; fewer of them are the first ones of more."""
+    return draw(task.kind, task.n, split, tokenizer, task.options, 1 if task.count == "sentences" else 2)
 
 
 def measure(task: Task, model: Any, tokenizer: Any, ways: dict[str, Way], split: str = TEST) -> dict[str, Any]:
     """{way: {figure: {hits, n, low, high}}} on the task's rows."""
-    rows = draw(task.kind, task.n, split, tokenizer, task.options, 1 if task.count == "sentences" else 2)
+    rows = rows_of(task, tokenizer, split)
     right = whole_right if task.whole else first_right
 
     def asking(way: Way) -> Ask:
-        return (
-            partial(w.answers, model, tokenizer, way=way) if task.whole else partial(w.first_tokens, tokenizer, way=way)
-        )
+        if task.whole:
+            longest = max(len(tokenizer(whole)["input_ids"]) for row in rows for whole in row.case.wholes)
+            return partial(w.answers, model, tokenizer, way=way, new=longest)
+        return partial(w.first_tokens, tokenizer, way=way)
 
     plain = asking(ways["none"])([row.marked(0) for row in rows])
     found = {"none": unsteered(rows, plain, right)}

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from seka.projections import Factors, Projection
 from seka.prompts import Prompt
+from seka.routing import Router
 from seka.steering import Steering
 from seka.tokens import Tokens, encode
 
@@ -72,6 +73,16 @@ def key_scaling(projection: Projection) -> Projection:
         whole = Factors(part.positive.values, torch.full((heads,), width), torch.eye(width).repeat(heads, 1, 1))
         parts[layer] = replace(part, positive=whole, negative=None)
     return Projection(parts, {**projection.header, "name": "key scaling"})
+
+
+def sources(router: Router, pooled: Projection) -> dict[str, Projection | Router]:
+    """What keys are edited with in each way that steers: the mixed experts, the one of all kinds, and two controls."""
+    return {
+        "adaptive": router,
+        "pooled": pooled,
+        "random subspace": pooled.random(0),
+        "key scaling": key_scaling(pooled),
+    }
 
 
 def _starred(prompt: Prompt) -> Prompt:

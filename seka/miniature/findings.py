@@ -1,0 +1,137 @@
+"""Plain sentences about figures: which of them is true is computed, never typed. It measures nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from seka.miniature.targets import DEFAULT, FLAT, HARMLESS, apart, by_position, value, verdicts
+
+LEARNT = {"pooled": "one expert (`pooled`)", "adaptive": "the mixed experts (`adaptive`)"}
+
+
+def points(share: float) -> str:
+    """A difference of shares in points, with its sign."""
+    return f"{100 * share:+.1f}"
+
+
+def listed(words: list[str]) -> str:
+    """ "a, b and c"."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def reached(sections: Mapping[str, Any]) -> str:
+    """How many targets are met, and which are not."""
+    judged = [(target.what, good) for target, _, good in verdicts(sections)]
+    judged.append(("long passages, flat when marked", apart(by_position(sections["tasks"], DEFAULT)) <= FLAT))
+    judged.append(("side effect", sections["perplexity"][DEFAULT]["multiple"] <= HARMLESS))
+    missed = [what for what, good in judged if not good]
+    count = f"{len(judged) - len(missed)} of {len(judged)} targets are met."
+    return f"{count} Missed: {'; '.join(missed)}." if missed else count
+
+
+def order(spread: Mapping[str, Any]) -> list[str]:
+    """The ways from the best to the worst mean."""
+    return sorted(spread["ways"], key=lambda name: -spread["ways"][name]["mean"]["value"])
+
+
+def against_scaling(spread: Mapping[str, Any]) -> str:
+    """Whether the learnt subspaces beat key scaling at the same side effect: an interval without 0 says so."""
+    lines, better = [], []
+    for name, words in LEARNT.items():
+        found = spread["ways"][name]["over key scaling"]
+        said = f"{points(found['value'])} points ({points(found['low'])} to {points(found['high'])})"
+        if found["low"] > 0:
+            better.append(name)
+            lines.append(f"{words} is better than key scaling by {said}")
+        elif found["high"] < 0:
+            lines.append(f"{words} is worse than key scaling: {said}")
+        else:
+            lines.append(f"{words} cannot be told from key scaling: {said}")
+    verdict = {
+        0: "The learnt subspaces do not beat key scaling, which learns nothing.",
+        1: "One of the two learnt ways beats key scaling, the other does not.",
+        2: "The learnt subspaces beat key scaling.",
+    }[len(better)]
+    return f"**{verdict}** At the same side effect, mean of the tasks: {'; '.join(lines)}."
+
+
+def agreement(heads: Mapping[str, Any]) -> str:
+    """How far the two maps of the heads agree, and where they disagree most."""
+    r = heads["rank correlation"]
+    words = "agree well" if r >= 0.7 else "agree in part" if r >= 0.3 else "hardly agree" if r > -0.3 else "are opposed"
+    apart = [
+        f"head {one['head']} of layer {one['layer']} (sensitivity {one['shift']:g}, effect {one['effect']:g})"
+        for one in heads["furthest apart"]
+    ]
+    return (
+        f"The two maps {words}: rank correlation {r:.2f} over {heads['heads']} heads. They disagree most about "
+        f"{listed(apart)}; in brackets the places among all heads, from 1, the largest; equals share theirs."
+    )
+
+
+def places(tasks: Mapping[str, Any]) -> str:
+    """What an unsteered answer's dependence on the sentence's position looks like."""
+    rates = by_position(tasks, "none")
+    first, *middle, last = (value(rate) for rate in rates.values())
+    inner = min(middle)
+    if apart(rates) <= FLAT:
+        shape = "hardly depends on the place"
+    elif first - inner > FLAT and last - inner > FLAT:
+        shape = "is a U: worse in the middle than at both ends"
+    elif abs(first - last) > FLAT:
+        shape = f"slopes: better at the {'beginning' if first > last else 'end'}"
+    else:
+        shape = "varies without a clear shape"
+    marked = apart(by_position(tasks, DEFAULT))
+    return (
+        f"Without steering the rate {shape}; best and worst place lie {100 * apart(rates):.1f} points apart. "
+        f"Marked, they lie {100 * marked:.1f} points apart."
+    )
+
+
+def routed(routing: Mapping[str, Any]) -> str:
+    """How often the router picks the matching expert, overall, and how far its picks move with the prompt."""
+    hits, n = (sum(kind[key] for kind in routing.values()) for key in ("hits", "n"))
+    swings = {
+        name: [kind["shares"][name] for kind in routing.values()] for name in next(iter(routing.values()))["shares"]
+    }
+    most = max(swings, key=lambda name: max(swings[name]) - min(swings[name]))
+    low, high = min(swings[most]), max(swings[most])
+    picked = {max(kind["shares"], key=kind["shares"].__getitem__) for kind in routing.values()}
+    one = "" if len(picked) > 1 else f" On every kind of prompt {picked.pop()} has the largest mean share."
+    return (
+        f"The largest share is the matching expert's in {hits} of {n} prompts ({100 * hits / n:.0f} %; by chance "
+        f"{100 / len(swings):.0f} %). The share that moves most is that of {most}: {100 * low:.0f} to {100 * high:.0f} % "
+        f"of all coefficients, by kind of prompt.{one}"
+    )
+
+
+def ignoring(tasks: Mapping[str, Any]) -> str:
+    """What a mark to ignore does, in the words of its figures."""
+    rates = tasks["conflict"][DEFAULT]
+    loses, wins = rates["ignored one loses"], rates["another statement wins"]
+    return (
+        f"A statement marked to be ignored loses in {100 * value(loses):.0f} % of {loses['n']} contradictions, and the other one "
+        f"is the answer in {100 * value(wins):.0f} %."
+    )
+
+
+def misled(tasks: Mapping[str, Any]) -> str:
+    """What a mark on the wrong sentence of a passage costs."""
+    rates = tasks["passage"]
+    plain, wrong = value(rates["none"]["the corpus's"]), value(rates[DEFAULT]["another sentence marked"])
+    does = "misleads it" if wrong < plain else "does it no harm"
+    return (
+        f"A mark on the wrong sentence of a passage {does}: the answer is right in {100 * wrong:.0f} % of them, without "
+        f"steering in {100 * plain:.0f} %."
+    )
+
+
+def known(tasks: Mapping[str, Any]) -> str:
+    """How well the model reads what its corpus words otherwise: how often it gives any rival's answer."""
+    seen, unseen = (value(tasks[name]["none"]["any of them"]) for name in ("conflict", "conflict, unseen wordings"))
+    return (
+        f"Without steering the answer is one of the two statements' in {100 * seen:.0f} % of contradictions in wordings of "
+        f"training and in {100 * unseen:.0f} % in unseen ones."
+    )

@@ -1,0 +1,114 @@
+"""The experts of the embedded model: one for each kind of contrastive triplets and one of all kinds, gains chosen."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from seka.experts import NAME
+from seka.learn import learn
+from seka.miniature import ROOT, load, path, projections
+from seka.miniature.corpus.ordinary import general
+from seka.miniature.corpus.triplets import COUNT, KINDS, triplets
+from seka.miniature.measures.evaluate import Rate, Row
+from seka.miniature.measures.matching import matching
+from seka.miniature.measures.shipped import POOLED
+from seka.miniature.strength import SHARPNESS, Strength, choose_sharpness, rows, strength
+from seka.projections import Projection
+from seka.routing import Router
+from seka.steering import Steering
+
+
+def learnt(model: Any, tokenizer: Any, count: int = COUNT) -> dict[str, Projection]:
+    """An expert for each kind of triplet, and one of all kinds together, `count` triplets each."""
+    given = {kind: triplets(kind, count) for kind in KINDS}
+    given[POOLED] = [triplet for some in given.values() for triplet in some[: count // len(KINDS)]]
+    about = {kind: f"about {what}" for kind, (_, what) in KINDS.items()} | {
+        POOLED: f"of every kind: {', '.join(KINDS)}"
+    }
+    found = {}
+    for name, some in given.items():
+        alike = sorted(some, key=lambda triplet: len(triplet.context))  # batches of similar lengths are padded less
+        description = f"Learnt from {len(some)} questions {about[name]}."
+        found[name] = learn(model, tokenizer, alike, name=name, description=description)
+    return found
+
+
+def make(
+    model: Any, tokenizer: Any, folder: Path, n: int = 100, report: Callable[[str], None] = lambda line: None
+) -> dict[str, Any]:
+    """Learn every expert, choose gains and sharpness on `n` validation rows of each task, and save all in `folder`.
+
+    Returns what was measured, as plain values.
+    """
+    given = rows(n, tokenizer)
+    experts = learnt(model, tokenizer)
+    figures: dict[str, Any] = {"rows": n, "experts": {}}
+    for name, projection in experts.items():
+        found = strength(model, tokenizer, projection, given)
+        report(f"{name}: {found}")
+        experts[name] = projection.with_header(recommended_gain=found.gain, model="seka-miniature")
+        figures["experts"][name] = {"triplets": projection.header["triplets"]["used"], **found.written()}
+    figures["router"] = mixture(model, tokenizer, {kind: experts[kind] for kind in KINDS}, given, report)
+    save(experts, {name: figures["router"][name] for name in ("sharpness", "gain")}, folder)
+    return figures
+
+
+def mixture(
+    model: Any,
+    tokenizer: Any,
+    experts: dict[str, Projection],
+    given: dict[str, list[Row]],
+    report: Callable[[str], None],
+) -> dict[str, Any]:
+    """Sharpness and gain of a router over the experts, and what was measured with each sharpness, as plain values."""
+    found: dict[float, Strength] = {}
+    picked: dict[float, Rate] = {}
+    for sharpness in SHARPNESS:
+        router = Router(experts, sharpness=sharpness)
+        here = found[sharpness] = strength(model, tokenizer, router, given)
+        rate = picked[sharpness] = matching(tokenizer, given, Steering(model, router, positive=here.gain))
+        report(f"router, sharpness {sharpness:g}: {here}; the matching expert {rate.hits} times of {rate.n}")
+    chosen = choose_sharpness({sharpness: here.score for sharpness, here in found.items()}, picked)
+    tried = {
+        f"{sharpness:g}": {
+            **here.written(),
+            "score": round(here.score, 4),
+            "matching": {"hits": picked[sharpness].hits, "n": picked[sharpness].n},
+        }
+        for sharpness, here in found.items()
+    }
+    return {"sharpness": chosen, "gain": found[chosen].gain, "tried": tried}
+
+
+def save(experts: dict[str, Projection], settings: dict[str, float], folder: Path) -> None:
+    """Write the experts and the folder's experts.json; the pooled one stands alone. Other projections there are deleted."""
+    files = {name: f"{name}.safetensors" for name in experts}
+    for name, projection in experts.items():
+        projection.save(folder / files[name])
+    for file in folder.glob("*.safetensors"):
+        if file.name not in files.values():
+            file.unlink()
+    alone = {POOLED: files.pop(POOLED)}
+    _write(folder / NAME, {"experts": files, "alone": alone, "router": settings})
+
+
+def _write(file: Path, values: dict[str, Any]) -> None:
+    file.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `python -m seka miniature learn`."""
+    parser.add_argument("--rows", type=int, default=100, help="validation rows of each task that choose (default 100)")
+
+
+def run(args: argparse.Namespace, report: Callable[[str], None] = lambda line: None) -> None:
+    """Learn the experts of the shipped model anew, and write the bundled triplets."""
+    model, tokenizer = load()
+    _write(path() / "experts_figures.json", make(model, tokenizer, projections(), args.rows, report))
+    lines = [json.dumps(asdict(triplet), ensure_ascii=False) for triplet in general()]
+    (ROOT / "assets" / "triplets.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,77 @@
+"""What is in the corpus, counted: kinds of documents, words and wordings, what is held out, and whether it stayed out."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from seka.miniature.corpus import documents, openings, visitors
+from seka.miniature.corpus.frames import ASKS, FRAMES
+from seka.miniature.corpus.grammar import WRAPS
+from seka.miniature.corpus.lexicon import HELD_SHARE, split_words
+from seka.miniature.corpus.rules import JOINS, RULES
+from seka.miniature.corpus.wordings import DISTRACTORS, HELD_LISTS, LISTS, PAIRS
+from seka.miniature.corpus.world import HELD, Wordings, relations
+
+COUNT = 5000
+"""Training documents that are read."""
+
+
+def datasheet(tokenizer: Any, count: int = COUNT) -> dict[str, Any]:
+    """Counts of the corpus's lists as [in training, held out], and of its first `count` training documents."""
+    drawn = [documents.draw(0, "training", index) for index in range(count)]
+    sizes = [len(tokenizer(document.text)["input_ids"]) for document in drawn]
+    tokens: Counter[str] = Counter()
+    for document, size in zip(drawn, sizes, strict=True):
+        tokens[document.kind] += size + 1  # the end of a document is a token
+    return {
+        "documents": count,
+        "tokens": tokens.total(),
+        "longest": max(sizes),
+        "shares": {kind: round(number / tokens.total(), 4) for kind, number in tokens.most_common()},
+        "held share": HELD_SHARE,
+        "words": {kind: [len(split_words(kind, held)) for held in (False, True)] for kind in HELD},
+        "open relations": {
+            file: [len({entry[2] for entry in openings.entries(file, held)}) for held in (False, True)]
+            for file in ("verbs.txt", "nouns.txt")
+        },
+        "relations": len(relations()),
+        "wordings": {name: sides(some) for name, some in wordings().items()},
+        "visitors": {kind: len(visitors.listed(kind)) for kind in ("names", "words")},
+        "leaks": leaks(document.text for document in drawn),
+    }
+
+
+def wordings() -> dict[str, list[Wordings]]:
+    """Every list of wordings of which some are held out."""
+    return {
+        "statements of relations": [relation.say for relation in relations()],
+        "questions about relations": [relation.ask for relation in relations()],
+        "general statements": [FRAMES],
+        "general questions": [ASKS],
+        "clauses around a statement": [WRAPS],
+        "two statements together": [PAIRS],
+        "several statements together": [Wordings(tuple(map(str, LISTS)), tuple(map(str, HELD_LISTS)))],
+        "distractions in a biography": [DISTRACTORS],
+        "instructions": list(RULES.values()),
+        "two instructions together": [JOINS],
+    }
+
+
+def sides(some: Iterable[Wordings]) -> list[int]:
+    """[wordings of training, wordings kept for evaluation]."""
+    return [sum(len(side) for side in pair) for pair in zip(*((each.train, each.held) for each in some), strict=True)]
+
+
+def leaks(texts: Iterable[str]) -> dict[str, Any]:
+    """Held-out words of the lists that occur in texts all the same, as whole words: in fixed wordings or in longer values."""
+    held = sorted({word for kind in HELD for word in split_words(kind, True)})
+    read = "\n".join(map(spaced, texts))
+    return {"held": len(held), "found": [word for word in held if spaced(word) in read]}
+
+
+def spaced(text: str) -> str:
+    """The words of a text in lower case, a blank around each."""
+    return " " + " ".join(re.findall(r"[^\W_]+", text.lower())) + " "

@@ -1,0 +1,67 @@
+"""Both maps of the heads, sensitivity and causal effect, and where they disagree. What a head's effect is, is in `seka.effects`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seka.effects import effects
+from seka.miniature.measures.evaluate import Row
+from seka.projections import Projection
+
+SHOWN = 4
+"""How many heads are named where the maps disagree."""
+
+
+def maps(model: Any, tokenizer: Any, projection: Projection, gain: float, rows: Sequence[Row]) -> dict[str, Any]:
+    """{"effect", "shift"}: {layer: [H]}, and what `compare` finds; the less likely statement of each row is marked.
+
+    effect: nats that the answer's first token gains when one head alone is steered; shift: relative, no unit.
+    """
+    asked = [(row.marked(row.less_likely), row.case.answers[row.less_likely]) for row in rows]
+    effect, shift = effects(model, tokenizer, projection, asked, gain), projection.relative_shift
+    return {
+        "gain": gain,
+        "n": len(rows),
+        "effect": {str(layer): _plain(effect[layer]) for layer in projection.layers},
+        "shift": {str(layer): _plain(shift[layer]) for layer in projection.layers},
+        **compare(effect, shift),
+    }
+
+
+def compare(effect: dict[int, Tensor], shift: dict[int, Tensor]) -> dict[str, Any]:
+    """Spearman's rank correlation of {layer: (H,)} maps, and the heads whose ranks lie furthest apart.
+
+    Ranks count from 1, the largest; equal values share the mean of theirs. A head that either map does not know (NaN) has
+    none.
+    """
+    heads = [
+        (layer, head)
+        for layer in sorted(effect)
+        for head in range(len(effect[layer]))
+        if not bool(torch.stack([effect[layer][head], shift[layer][head]]).isnan().any())
+    ]
+    ranks = torch.stack([_ranks(torch.stack([some[layer][head] for layer, head in heads])) for some in (effect, shift)])
+    gaps = (ranks[0] - ranks[1]).abs().tolist()
+    far = sorted(range(len(heads)), key=lambda i: (-gaps[i], heads[i]))[:SHOWN]
+    return {
+        "heads": len(heads),
+        "rank correlation": round(float(torch.corrcoef(ranks)[0, 1]), 3),
+        "furthest apart": [
+            {"layer": heads[i][0], "head": heads[i][1], "effect": float(ranks[0, i]), "shift": float(ranks[1, i])}
+            for i in far
+        ],
+    }
+
+
+def _ranks(values: Tensor) -> Tensor:
+    larger = (values[None, :] > values[:, None]).sum(1)
+    equal = (values[None, :] == values[:, None]).sum(1)
+    return larger.double() + (equal.double() + 1) / 2
+
+
+def _plain(values: Tensor) -> list[float | None]:
+    return [None if value != value else round(value, 4) for value in values.tolist()]

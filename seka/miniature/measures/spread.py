@@ -1,0 +1,98 @@
+"""The ways compared fairly: each at the strength that does the same harm, on the tasks where they differ most.
+
+Strength is matched on validation rows by `sideeffects.spill`; what is told comes from test rows. All intervals are paired
+bootstraps: every way is drawn on the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from seka.miniature.measures import ways as w
+from seka.miniature.measures.evaluate import VALIDATION, Rate, asked_for, draw, followed, heeded
+from seka.miniature.measures.shipped import Shipped
+from seka.miniature.measures.sideeffects import matched, spill
+from seka.miniature.measures.tasks import TASKS, UNSEEN, Task, rows_of, written
+from seka.miniature.measures.ways import Way
+
+TARGET = 0.05
+"""Nats of KL at a mark that misses, which every strength is matched to."""
+MATCHED_ON = 64
+"""Validation rows that strengths are matched on."""
+GRADED = ("conflict, unseen wordings", "one against 3", "visitor")
+BASE = "key scaling"
+DRAWS = 2000
+
+Made = Callable[[float], Way]
+
+
+def made(here: Shipped) -> dict[str, Way | Made]:
+    """Every way that is compared; those that have a strength as a function of it."""
+
+    def of(name: str) -> Made:
+        return lambda gain: w.steered(here.steerings[name].with_gain(gain))
+
+    return {
+        "none": w.plain(here.model),
+        "marked prompt": w.written(here.model),
+        "logit bias": partial(w.biased, here.model),
+        **{name: of(name) for name in here.steerings},
+    }
+
+
+def spread(here: Shipped, most: int) -> dict[str, Any]:
+    """Strength, harm and rates of every way, and its difference to key scaling; at most `most` rows of each task."""
+    passages = draw("passage", min(most, MATCHED_ON), VALIDATION, here.tokenizer, UNSEEN)
+    plain = w.logits(here.tokenizer, [row.marked(row.case.chosen) for row in passages], w.plain(here.model))
+    harm = partial(spill, here.tokenizer, passages, plain=plain)
+    found: dict[str, dict[str, Any]] = {}
+    hits: dict[str, dict[str, Tensor]] = {}
+    graded = {name: replace(TASKS[name], n=min(most, TASKS[name].n)) for name in GRADED}
+    rows = {name: rows_of(task, here.tokenizer) for name, task in graded.items()}
+    for name, make in made(here).items():
+        way, gain = strong(make, lambda way: harm(way=way))
+        hits[name] = {task: followed_rows(graded[task], rows[task], here.tokenizer, way) for task in GRADED}
+        found[name] = {
+            "gain": None if gain is None else round(gain, 4),
+            "spill": round(harm(way=way), 4),
+            "tasks": {task: written(Rate(int(some.sum()), len(some))) for task, some in hits[name].items()},
+        }
+    for name, mine in hits.items():
+        found[name]["mean"] = interval(mine)
+        found[name]["over key scaling"] = interval({task: mine[task] - hits[BASE][task] for task in GRADED})
+    return {"target": TARGET, "matched on": len(passages), "draws": DRAWS, "ways": found}
+
+
+def strong(make: Way | Made, harm: Callable[[Way], float]) -> tuple[Way, float | None]:
+    """A way at the strength that does TARGET of harm, and that strength; a way without a strength as it is."""
+    if isinstance(make, Way):
+        return make, None
+    gain = matched(lambda gain: harm(make(gain)), TARGET)
+    return make(gain), gain
+
+
+def followed_rows(task: Task, rows: list[Any], tokenizer: Any, way: Way) -> Tensor:
+    """(N,) 1 where the answer follows the mark: of two rivals in both directions, else the marked one's."""
+    ask = partial(w.first_tokens, tokenizer, way=way)
+    hits = heeded(rows, ask, asked_for) if task.count == "one" else [all(pair) for pair in followed(rows, ask)]
+    return torch.tensor(hits, dtype=torch.float64)
+
+
+def interval(values: Mapping[str, Tensor], draws: int = DRAWS) -> dict[str, float]:
+    """Mean over tasks of the mean over rows, {task: (N,)}, and its 95 % interval from seeded draws of rows.
+
+    The draws depend on the task's place and number of rows alone, so that two ways are drawn on the same rows.
+    """
+    means = []
+    for seed, some in enumerate(values.values()):
+        picked = torch.randint(len(some), (draws, len(some)), generator=torch.Generator().manual_seed(seed))
+        means.append(some[picked].mean(1))
+    low, high = torch.stack(means).mean(0).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    value = sum(float(some.mean()) for some in values.values()) / len(values)
+    return {"value": round(value, 4), "low": round(low, 4), "high": round(high, 4)}

@@ -1,0 +1,238 @@
+"""The words of the model card around measured figures. It measures nothing and types no figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from seka.miniature import findings, tables
+from seka.miniature.corpus.documents import LONGEST
+from seka.miniature.strength import HARM, PLATEAU, SCORED, SLOPE
+from seka.miniature.train import Recipe
+
+FRONT = """---
+license: apache-2.0
+language: en
+library_name: transformers
+pipeline_tag: text-generation
+---
+"""
+Figures = Mapping[str, Any]
+
+
+def render(figures: Figures, training: Figures, chosen: Figures) -> str:
+    """The whole card. figures: what figures.json holds; training, chosen: training_figures.json and experts_figures.json."""
+    sections = figures["sections"]
+    parts = [
+        FRONT,
+        INTRODUCTION,
+        results(sections),
+        trained(training),
+        corpus(sections["datasheet"]),
+        experts(sections, chosen),
+        "## How experts are weighed\n\n" + ROUTING,
+        findings.routed(sections["routing"]) + "\n",
+        tables.routing(sections),
+        "## Both maps of the heads\n\n" + maps(sections["heads"]),
+        tables.maps(sections),
+        spread(sections),
+        "## Side effects\n\n" + HARMS,
+        tables.harms(sections),
+        limits(sections, training),
+        again(figures),
+    ]
+    return "\n".join(part.strip("\n") + "\n" for part in parts)
+
+
+INTRODUCTION = """# seka-miniature
+
+A small language model with the architecture of Qwen3, trained from scratch on text that `seka/miniature/corpus`
+generates. It exists to show prompt highlighting on a model that is small enough to be in a repository: every key,
+subspace and answer is real, and none of it was trained to obey marks. The corpus holds no `**`, no `~~` and no
+steering of any kind. This card is written by `python -m seka miniature card`; every figure in it is measured or
+computed, none is typed.
+"""
+DEFINITIONS = """Everything is read greedily. Where nothing else is said, an answer is right when its first token is that of the
+right answer; rows whose rival answers begin with the same token are left out, so the first token tells them apart.
+"Whole answers" are right when the greedy text begins with the whole answer, its full stop or line break included.
+Rates are in per cent with Wilson's 95 % intervals. Test rows have words and names that are never drawn in training;
+"unseen wordings" have in addition only wordings of statements, questions and what joins them that training never
+draws; the title of a task says where it is otherwise. A whole statement is marked, with weight 1.
+
+- *the less likely*: of rival statements, the one that the corpus goes by least often in this wording. *less likely
+  one marked*: it is marked, and the answer is its answer. *both ways*: each of the two is marked in turn on the
+  same prompt, and both times the answer follows. *first one marked*: the first rival is marked; in a biography that
+  is the real line of work.
+- *right sentence marked*, *another sentence marked*: in a passage, the sentence that answers the question, or
+  another one, is marked, and the answer is right. *right ones kept*: of the rows that are right without steering,
+  those that still are when the right sentence is marked.
+- *ignored one loses*, *another statement wins*: the statement that the plain answer follows is marked `~~so~~`, and
+  the answer is another one; or is another statement's.
+- Without steering: how often the answer is that of *the first* statement, of *the less likely* one, *the corpus's*:
+  of the one that the corpus goes by (in a passage: the right one), or *any of them*.
+- Ways: `adaptive` mixes the experts by the prompt's own query (AdaSEKA), `pooled` is one expert of all kinds of
+  triplets (SEKA), both at the strength that their files recommend. Controls at the strength of `pooled`:
+  `random subspace`, of the same ranks in directions drawn once; `key scaling`, k' = (1 + g) k.
+"""
+ROUTING = """Each kind of prompt is like what one expert was learnt from. An expert's share is its part in all coefficients of a
+prompt, over layers and heads; test rows, the less likely statement marked.
+"""
+HARMS = """Perplexity of a story of the corpus's own kind that follows a marked statement of another matter, as a multiple of
+the unsteered one; test rows, the interval by the spread over stories.
+"""
+
+
+def results(sections: Figures) -> str:
+    """Targets, then every task."""
+    return f"""## Results
+
+{DEFINITIONS}
+**Targets.** {findings.reached(sections)} A target is met when the rate itself is; its interval tells how sure that
+is. "rows" are test rows, which were read for this card and chose nothing. The verdict is on `adaptive`, with which
+the page begins.
+
+{tables.targets(sections)}
+**Position.** {findings.places(sections["tasks"])}
+
+{tables.positions(sections)}
+### Every task
+
+{tables.tasks(sections)}
+{findings.ignoring(sections["tasks"])}
+"""
+
+
+def trained(training: Figures) -> str:
+    """How it was trained: architecture, stages, command."""
+    recipe = training["recipe"]
+    shape = recipe["shape"]
+    minutes = sum(stage["minutes"] for stage in (*training.get("before", []), training))
+    speed = recipe["muon"] / Recipe.muon
+    command = f"python -m seka miniature train --minutes {recipe['minutes']:g} --seed {recipe['seed']}"
+    command += f" --rate {speed:g}" if speed != 1 else ""
+    command += " --start THE_STAGE_BEFORE" if recipe.get("start") else ""
+    return f"""## Training
+
+{training["parameters"] / 1e6:.2f} M parameters: {shape["layers"]} layers, width {shape["width"]}, {shape["heads"]}
+query and {shape["kv_heads"]} key heads of {shape["head_width"]}, SwiGLU {shape["inner"]}, vocabulary
+{shape["vocabulary"]:,}, context {shape["context"]:,}, embedding and output shared.
+
+{tables.stages(training)}
+`{command} --ship` was the last stage. Together {minutes:.0f} minutes of training time. A stage that begins with
+another's weights takes a fresh optimiser; with another tokenizer, the embeddings that both share are kept. Losses
+are nats per token, the training loss with answers weighed as the table says, and cannot be compared between stages
+with different vocabularies or corpora. A budget in minutes gives another number of tokens on another machine, so
+these weights cannot be trained again bit by bit; a budget in steps can, under one seed, thread count and version of
+torch. Muon on the matrices inside layers, AdamW on the rest, constant rate, then linearly to 0.
+"""
+
+
+def corpus(sheet: Figures) -> str:
+    """The datasheet."""
+    shares = ", ".join(f"{kind} {100 * share:.1f} %" for kind, share in sheet["shares"].items())
+    kept, held = (sum(counts[side] for counts in sheet["words"].values()) for side in (0, 1))
+    leaks = sheet["leaks"]
+    found = f": {', '.join(leaks['found'])}" if leaks["found"] else ""
+    words = ", ".join(f"{kind} {a} + {b}" for kind, (a, b) in sheet["words"].items())
+    return f"""## Corpus
+
+Generated, seeded, endless: document number i of a split depends on seed, split and i alone, so training, validation
+and test are different draws. Figures from the first {sheet["documents"]:,} training documents, {sheet["tokens"]:,}
+tokens of the shipped tokenizer, the longest of {sheet["longest"]:,} (documents end at {LONGEST:,} characters).
+Shares of tokens: {shares}.
+
+Where statements of a document disagree, the answer it goes on with is drawn with a chance that depends on the
+wording, so an honest model is undecided. {sheet["relations"]} relations are listed; others are made from verbs and
+nouns, and invented words of many shapes stand among the values, which can only be copied.
+
+Held out by hash: {100 * sheet["held share"]:.0f} % of words and names ({kept:,} in training, {held:,} held out;
+invented ones by the same rule, without a list), and the wordings and open relations below. Only evaluation draws
+them.
+
+{tables.wordings(sheet)}
+Words by class, in training + held out: {words}.
+
+{len(leaks["found"])} of {leaks["held"]:,} held-out words of these lists occur in the training documents all the
+same, in fixed wordings or in longer values{found}.
+
+A visitor's prompts take {sheet["visitors"]["names"]:,} names and {sheet["visitors"]["words"]:,} words from an
+English word list, without all that occur in this corpus's lists. No text from the web is in the corpus.
+"""
+
+
+def experts(sections: Figures, chosen: Figures) -> str:
+    """Experts, gains and sharpness, and how they were chosen."""
+    router = sections["strength"]["router"]
+    return f"""## Experts
+
+`python -m seka miniature learn` learns one expert for each kind of contrastive triplets, words and wordings of
+training alone, and `pooled` from all kinds. Strengths and the router's sharpness were chosen on validation rows,
+{chosen["rows"]} of each task, words unseen, half of them in unseen wordings. Score: the mean of "both ways" over
+the rows of {findings.listed(list(SCORED))}. The gain is the smallest whose score is at most {100 * PLATEAU:g}
+points below the best; where a story's perplexity there is above {HARM:g} times the unsteered one, the largest gain
+below it that does less harm and lies at most {100 * SLOPE:g} points below the best, if there is one. `learn`
+recomputes these tables.
+
+{tables.experts(chosen)}
+The router's sharpness is the exponent of its coefficients. Of those at most {100 * PLATEAU:g} points below the
+best, the one that picks the matching expert most often was taken: sharpness {router["sharpness"]:g}, gain
+{router["gain"]:g}.
+
+{tables.sharpness(chosen)}"""
+
+
+def maps(heads: Figures) -> str:
+    """What the maps are, and where they disagree."""
+    return f"""Sensitivity is the relative shift of `pooled`: how far a key moves with relevance, over the mean norm of a key.
+Effect is causal: this head alone is steered, at gain {heads["gain"]:g}, with the less likely of two statements
+marked, and the log-probability of its answer's first token rises by so many nats, mean of {heads["n"]} test rows.
+
+{findings.agreement(heads)}
+"""
+
+
+def spread(sections: Figures) -> str:
+    """The ways at the same side effect."""
+    found = sections["spread"]
+    return f"""## The ways at the same side effect
+
+Every strength is set so that a mark that misses does the same: on {found["matched on"]} validation rows a sentence
+of a passage that does not answer is marked, and the answer's first token moves by {found["target"]:g} nats of KL
+from the unsteered one. `logit bias` adds its strength to the attention logits of marked columns, `marked prompt`
+writes `**so**` into the prompt; it and `none` have no strength to match. Rates are those of "both ways", against
+three of the marked one; intervals are paired bootstraps of {found["draws"]:,} draws of rows.
+
+{tables.spread(sections)}
+In the order found: {", ".join(findings.order(found))}. {findings.against_scaling(found)}
+"""
+
+
+def limits(sections: Figures, training: Figures) -> str:
+    """What it cannot do: true whatever the figures are, or computed."""
+    context = training["recipe"]["shape"]["context"]
+    return f"""## What it cannot do
+
+- It has seen one small world of generated sentences and nothing else. It knows no facts beyond what its lists hold,
+  and cannot count, reason or chat.
+- {findings.known(sections["tasks"])}
+- {findings.misled(sections["tasks"])}
+- After an answer it goes on with a sentence of its corpus's kind, which need not fit and may misspell an unusual
+  name.
+- Its context ends at {context:,} tokens.
+- Perplexity is measured on the model's own kind of text, in a story that follows the marked statement without a
+  break.
+- What works here shows that the method is implemented well, not how well it works on large models.
+"""
+
+
+def again(figures: Figures) -> str:
+    """How to recompute it all."""
+    minutes = sum(figures["seconds"].values()) / 60
+    return f"""## Measured again
+
+`python -m seka miniature check` measures every figure above anew, on the same rows and from the shipped files, and
+fails when a rate is off by more than half a point; `--short` does so for the first rows of two tasks. What `train`
+and `learn` told of themselves (the tables of stages, strengths and sharpness) is made again by those commands.
+Measuring took {minutes:.0f} minutes on {figures["threads"]} threads. `figures.json` holds the figures and the
+sha256 of the files that they were measured from; the check fails as well when a file is another one.
+"""

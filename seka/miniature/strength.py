@@ -1,0 +1,138 @@
+"""At which gain an expert acts, and how sharply the router chooses: on validation rows, before any test row is read.
+
+A score is the mean, over kinds of rows with two rivals, of how often the answer follows the mark in both directions. The
+rules (`sweep`, `choose_gain`, `choose_sharpness`) know numbers alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from seka.miniature.measures import ways as w
+from seka.miniature.measures.evaluate import VALIDATION, Rate, Row, both_ways, draw
+from seka.miniature.measures.matching import MATCHING
+from seka.miniature.measures.sideeffects import perplexity
+from seka.miniature.measures.tasks import NOWHERE, UNSEEN
+from seka.projections import Projection
+from seka.routing import Router
+from seka.steering import Steering
+
+GAINS = (0.03, 0.05, 0.08, 0.12, 0.18, 0.27, 0.4, 0.6, 1.0)
+START = 0.18
+"""The gain that is scored first."""
+SHARPNESS = (1.0, 4.0, 8.0, 16.0)
+PLATEAU, SLOPE = 0.02, 0.05
+"""How far below the best score a gain may be to count as good as the best; and to be worth having if those do harm."""
+HARM = 1.02
+"""Perplexity of a story after a marked sentence, as a multiple of the unsteered one, up to which a gain does no harm."""
+STORIES = 40
+SCORED = ("facts", "roles", "instructions")
+"""Whose rows (see MATCHING) have two rivals each: conflicts, biographies, and instructions how to begin and whose name to put."""
+
+
+@dataclass(frozen=True)
+class Strength:
+    """A gain, and what was measured to choose it: scores by gain, and perplexities of the gains that were in question."""
+
+    gain: float
+    scores: Mapping[float, float]
+    perplexity: Mapping[float, float]
+
+    @property
+    def score(self) -> float:
+        """The score at the gain."""
+        return self.scores[self.gain]
+
+    def __str__(self) -> str:
+        return f"gain {self.gain:g} of " + ", ".join(
+            f"{gain:g} {score:.3f}" for gain, score in sorted(self.scores.items())
+        )
+
+    def written(self) -> dict[str, Any]:
+        """As plain values for a file."""
+
+        def table(values: Mapping[float, float]) -> dict[str, float]:
+            return {f"{gain:g}": round(value, 4) for gain, value in sorted(values.items())}
+
+        return {"gain": self.gain, "scores": table(self.scores), "perplexity": table(self.perplexity)}
+
+
+def sweep(score: Callable[[float], float]) -> dict[float, float]:
+    """Scores of as many GAINS as the rules need, for a score that rises with the gain, stays, and falls again.
+
+    From START up until two gains in a row bring nothing more, then down until one is more than SLOPE below the best.
+    """
+    start = GAINS.index(START)
+    scores = {START: score(START)}
+    idle = 0
+    for gain in GAINS[start + 1 :]:
+        value = score(gain)
+        idle = 0 if value > max(scores.values()) else idle + 1
+        scores[gain] = value
+        if idle == 2:
+            break
+    for gain in reversed(GAINS[:start]):
+        if scores[min(scores)] < _below(scores, SLOPE):
+            break
+        scores[gain] = score(gain)
+    return scores
+
+
+def choose_gain(scores: Mapping[float, float], harm: Callable[[float], float]) -> float:
+    """The smallest gain whose score is at most PLATEAU below the best; more strength would only cost.
+
+    Where its side effect, `harm(gain)`, is above HARM: the largest gain below it that is harmless and whose score is at
+    most SLOPE below the best. Where there is none, the first one all the same.
+    """
+    plateau = min(gain for gain, score in scores.items() if score >= _below(scores, PLATEAU))
+    worth = [gain for gain, score in scores.items() if gain <= plateau and score >= _below(scores, SLOPE)]
+    return next((gain for gain in sorted(worth, reverse=True) if harm(gain) <= HARM), plateau)
+
+
+def choose_sharpness(scores: Mapping[float, float], matching: Mapping[float, Rate]) -> float:
+    """Of the sharpnesses whose score is at most PLATEAU below the best: the one whose largest share is most often the
+    matching expert's; of equals the smallest."""
+    good = [sharpness for sharpness, score in scores.items() if score >= _below(scores, PLATEAU)]
+    return max(good, key=lambda sharpness: (matching[sharpness].value, -sharpness))
+
+
+def _below(scores: Mapping[float, float], distance: float) -> float:
+    """`distance` below the best; shares of rows are no exact fractions, hence the last bit."""
+    return max(scores.values()) - distance - 1e-9
+
+
+def rows(n: int, tokenizer: Any) -> dict[str, list[Row]]:
+    """{expert: n validation rows} of the kinds in MATCHING, words unseen, half of them with unseen wordings too."""
+    if n < 4 or n % 4:
+        raise ValueError(
+            f"{n} rows of each task asked for; wanted 4, 8, 12, ...: two kinds, each with wordings of two sorts"
+        )
+    return {
+        expert: [
+            row
+            for kind in kinds
+            for options in (UNSEEN, NOWHERE)
+            for row in draw(kind, n // (2 * len(kinds)), VALIDATION, tokenizer, options)
+        ]
+        for expert, kinds in MATCHING.items()
+    }
+
+
+def strength(model: Any, tokenizer: Any, source: Projection | Router, given: Mapping[str, Sequence[Row]]) -> Strength:
+    """The gain of an expert or a mixture on the given rows."""
+    steering = Steering(model, source, positive=START)
+    measured: dict[float, float] = {}
+
+    def score(gain: float) -> float:
+        ask = partial(w.first_tokens, tokenizer, way=w.steered(steering.with_gain(gain)))
+        return sum(both_ways(given[name], ask)["both ways"].value for name in SCORED) / len(SCORED)
+
+    def harm(gain: float) -> float:
+        measured[gain] = perplexity(model, tokenizer, steering.with_gain(gain), VALIDATION, STORIES)
+        return measured[gain]
+
+    scores = sweep(score)
+    return Strength(choose_gain(scores, harm), scores, measured)

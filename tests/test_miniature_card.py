@@ -1,0 +1,295 @@
+"""The model card: what its words say follows from figures, and the check finds figures that are off."""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cards import between, chosen, invented, rate, training
+
+from seka.__main__ import main
+from seka.miniature import card, check, findings, tables, targets
+from seka.miniature.check import differences
+from seka.miniature.render import render
+
+
+@pytest.fixture
+def figures() -> dict[str, Any]:
+    return invented()
+
+
+@pytest.fixture
+def sections(figures: dict[str, Any]) -> dict[str, Any]:
+    return figures["sections"]
+
+
+def changed(figures: dict[str, Any], *path: str, to: Any) -> dict[str, Any]:
+    """A copy with one figure set."""
+    other = copy.deepcopy(figures)
+    place = other
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = to
+    return other
+
+
+def test_equal_figures_do_not_differ(figures):
+    assert differences(figures, json.loads(json.dumps(figures))) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        (("sections", "tasks", "visitor", "adaptive", "both ways"), rate(453), "90.0 % stored, 90.6 % measured"),
+        (("sections", "tasks", "visitor", "adaptive", "both ways"), rate(360, 400), "500 rows stored, 400 measured"),
+        (("sections", "routing", "passage"), {"hits": 150}, "stored, but no longer measured"),
+        (("sections", "more"), {}, "measured, but not stored"),
+        (("sections", "perplexity", "pooled", "multiple"), 1.016, "1.01 stored, 1.016 measured"),
+        (("sections", "spread", "ways", "pooled", "gain"), 0.205, "0.2 stored, 0.205 measured"),
+        (("sections", "spread", "ways", "none", "gain"), 0.2, "None stored, 0.2 measured"),
+        (("sections", "heads", "rank correlation"), 0.53, "0.5 stored, 0.53 measured"),
+        (("sections", "heads", "effect", "0"), [0.1], "[0.1, -0.2] stored, [0.1] measured"),
+        (("sections", "datasheet", "words", "city"), [90, 11], "10 stored, 11 measured"),
+        (("sections", "datasheet", "leaks", "found"), ["oat"], "'rye' stored, 'oat' measured"),
+    ],
+)
+def test_a_figure_that_is_off_is_told(figures, path, value, told):
+    found = differences(figures, changed(figures, *path, to=value))
+    assert found
+    assert any(line.endswith(told) for line in found)
+    assert all(line.startswith("/" + "/".join(path)) for line in found)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("sections", "tasks", "visitor", "adaptive", "both ways"), rate(452)),
+        (("sections", "perplexity", "pooled", "multiple"), 1.014),
+        (("sections", "spread", "ways", "pooled", "gain"), 0.203),
+        (("sections", "heads", "furthest apart"), []),
+    ],
+)
+def test_rounding_of_another_processor_is_no_difference(figures, path, value):
+    assert differences(figures, changed(figures, *path, to=value)) == []
+
+
+def test_a_section_that_is_missing_is_told(figures):
+    other = copy.deepcopy(figures["sections"])
+    del other["heads"]
+    assert differences(figures["sections"], other) == ["/heads: stored, but no longer measured"]
+    assert differences(other, figures["sections"]) == ["/heads: measured, but not stored"]
+
+
+def test_truth_values_are_no_numbers():
+    assert differences({"a": 1.0}, {"a": True})
+    assert differences({"a": 0}, {"a": False})
+    assert differences({"a": 1}, {"a": 1.0}) == []
+
+
+def test_a_target_is_met_from_its_bound_on(figures):
+    """97 % of 500 are 485."""
+    path = ("tasks", "conflict", "adaptive", "less likely one marked")
+    for hits, good in ((485, True), (484, False)):
+        there = changed(figures["sections"], *path, to=rate(hits))
+        target, _, reached = targets.verdicts(there)[0]
+        assert (target.task, target.figure, reached) == ("conflict", "less likely one marked", good)
+        line = tables.targets(there).splitlines()[2]
+        assert line.endswith(f"| {'met' if good else 'missed'} |")
+        assert (target.what in findings.reached(there)) == (not good)
+
+
+def test_what_is_wanted_without_steering_has_two_bounds(figures):
+    for hits, good in ((99, False), (100, True), (200, True), (201, False)):
+        there = changed(figures["sections"], "tasks", "conflict", "none", "the less likely", to=rate(hits))
+        assert targets.verdicts(there)[0][1] == good
+
+
+def test_positions_and_side_effects_are_judged_too(figures):
+    sections = figures["sections"]
+    assert "flat when marked" not in findings.reached(sections)
+    assert "side effect" not in findings.reached(sections)
+    tilted = changed(sections, "tasks", "long passage, at 100 %", "adaptive", "marked", to=rate(84, 100))
+    assert "flat when marked" in findings.reached(tilted)
+    harmful = changed(sections, "perplexity", "adaptive", "multiple", to=1.021)
+    assert "side effect" in findings.reached(harmful)
+    count = len(targets.TARGETS) + 2
+    assert f" of {count} targets are met" in findings.reached(sections)
+
+
+@pytest.mark.parametrize(
+    ("pooled", "adaptive", "verdict"),
+    [
+        (between(0.1, 0.05, 0.15), between(0.2, 0.1, 0.3), "The learnt subspaces beat key scaling."),
+        (between(0.1, 0.05, 0.15), between(0.2, 0.0, 0.3), "One of the two learnt ways beats"),
+        (between(-0.1, -0.2, -0.05), between(0.01, -0.01, 0.03), "do not beat key scaling"),
+    ],
+)
+def test_the_verdict_on_key_scaling_follows_the_intervals(sections, pooled, adaptive, verdict):
+    spread = changed(sections["spread"], "ways", "pooled", "over key scaling", to=pooled)
+    spread["ways"]["adaptive"]["over key scaling"] = adaptive
+    said = findings.against_scaling(spread)
+    assert verdict in said
+    assert ("worse than key scaling: -10.0 points (-20.0 to -5.0)" in said) == (pooled["high"] < 0)
+    assert ("cannot be told" in said) == (adaptive["low"] <= 0)
+
+
+def test_ways_stand_in_the_order_found(sections):
+    wanted = ["adaptive", "pooled", "key scaling", "logit bias", "random subspace", "marked prompt", "none"]
+    assert findings.order(sections["spread"]) == wanted
+    lines = tables.spread(sections).splitlines()[2:]
+    assert [line.split("|")[1].strip(" `") for line in lines] == wanted
+
+
+@pytest.mark.parametrize(
+    ("r", "words"), [(0.7, "agree well"), (0.69, "agree in part"), (0.29, "hardly agree"), (-0.3, "are opposed")]
+)
+def test_words_for_the_agreement_of_maps(sections, r, words):
+    said = findings.agreement(changed(sections["heads"], "rank correlation", to=r))
+    assert f"The two maps {words}: rank correlation {r:.2f} over 3 heads" in said
+    assert "head 1 of layer 1 (sensitivity 2, effect 1)" in said
+
+
+@pytest.mark.parametrize(
+    ("hits", "shape"),
+    [
+        ((50, 51, 52, 53, 54), "hardly depends"),
+        ((80, 60, 55, 60, 80), "is a U"),
+        ((80, 75, 70, 65, 60), "better at the beginning"),
+        ((60, 65, 70, 75, 80), "better at the end"),
+        ((70, 90, 70, 90, 71), "without a clear shape"),
+    ],
+)
+def test_words_for_the_shape_over_positions(sections, hits, shape):
+    for place, count in zip((0, 25, 50, 75, 100), hits, strict=True):
+        name = f"long passage, at {place} %"
+        sections = changed(sections, "tasks", name, "none", "the corpus's", to=rate(count, 100))
+    assert shape in findings.places(sections["tasks"])
+
+
+def test_words_for_the_router(sections):
+    said = findings.routed(sections["routing"])
+    assert "750 of 1000 prompts (75 %; by chance 25 %)" in said
+    assert "10 to 70 %" in said
+    assert "On every kind" not in said
+    same = {kind: {**entry, "shares": {"a": 0.6, "b": 0.4}} for kind, entry in sections["routing"].items()}
+    assert "On every kind of prompt a has the largest mean share" in findings.routed(same)
+
+
+def test_words_for_a_wrong_mark(sections):
+    assert "does it no harm" in findings.misled(sections["tasks"])
+    other = changed(sections["tasks"], "passage", "adaptive", "another sentence marked", to=rate(100))
+    assert "misleads it: the answer is right in 20 %" in findings.misled(other)
+
+
+def test_the_card_holds_every_section_and_its_tables_are_whole(figures):
+    text = render(figures, training(), chosen())
+    for heading in ("Results", "Training", "Corpus", "Experts", "How experts are weighed", "Both maps of the heads",
+                    "The ways at the same side effect", "Side effects", "What it cannot do", "Measured again"):  # fmt: skip
+        assert f"\n## {heading}\n" in text, heading
+    blocks = [block for block in text.split("\n\n") if block.lstrip().startswith("|")]
+    assert len(blocks) >= 10 + len(figures["sections"]["tasks"])
+    for block in blocks:
+        assert len({line.count("|") for line in block.strip().splitlines()}) == 1, block
+    assert "--rate 0.75 --start THE_STAGE_BEFORE --ship" in text
+    assert "| 2 | stage 1 | this one |" in text
+    assert "| 1 | drawn weights | another one |" in text
+    assert "None" not in text
+    assert "nan" not in text.lower().split()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, figures: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the card and its figures in the place of the shipped one."""
+    for module in (card, check):
+        monkeypatch.setattr(module, "FIGURES", tmp_path / "figures.json")
+        monkeypatch.setattr(module, "CARD", tmp_path / "README.md")
+        monkeypatch.setattr(module, "path", lambda: tmp_path)
+        monkeypatch.setattr(module, "name", lambda file: file.name)
+        monkeypatch.setattr(module, "fingerprints", lambda: {"model": "0" * 64})
+    monkeypatch.setattr(card.Shipped, "load", lambda: None)
+    monkeypatch.setattr(card, "measured", lambda names, *_: {name: figures["sections"][name] for name in names})
+    monkeypatch.setattr(check, "measured", lambda names, **_: {name: figures["sections"][name] for name in names})
+    for kind, values in (("training", training()), ("experts", chosen())):
+        (tmp_path / f"{kind}_figures.json").write_text(json.dumps(values))
+    return tmp_path
+
+
+def step(name: str, *options: str) -> tuple[int, list[str]]:
+    """Exit status and lines of `python -m seka miniature NAME`."""
+    lines: list[str] = []
+    module = {"card": card, "check": check}[name]
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    try:
+        module.run(parser.parse_args(options), lines.append)
+    except SystemExit as end:
+        return int(end.code or 0), lines
+    return 0, lines
+
+
+def test_card_and_check_agree(folder, figures):
+    assert step("card") == (0, ["README.md: written"])
+    assert json.loads((folder / "figures.json").read_text())["sections"] == figures["sections"]
+    assert step("check")[0] == 0
+    assert step("check", "--short")[0] == 0
+
+
+def test_the_check_fails_where_a_figure_is_off(folder, figures):
+    step("card")
+    figures["sections"]["short"]["visitor"]["adaptive"]["both ways"] = rate(228, 250)  # 225 are stored
+    for options in ([], ["--short"]):
+        status, lines = step("check", *options)
+        assert (status, lines) == (1, ["/short/visitor/adaptive/both ways: 90.0 % stored, 91.2 % measured"])
+
+
+def test_the_check_fails_where_it_need_not_measure(folder, monkeypatch):
+    step("card")
+    monkeypatch.setattr(check, "measured", lambda *_, **__: pytest.fail("nothing is to be measured"))
+    with (folder / "README.md").open("a") as text:
+        text.write("One more word.")
+    status, lines = step("check")
+    assert (status, lines) == (1, ["README.md: not what its figures say; python -m seka miniature card --render"])
+    assert step("card", "--render")[0] == 0
+    other = chosen()
+    other["router"]["gain"] = 0.4
+    (folder / "experts_figures.json").write_text(json.dumps(other))
+    step("card", "--render")
+    assert step("check") == (1, ["experts_figures.json/router/gain: 0.4 stored, 0.2 measured"])
+    monkeypatch.setattr(check, "fingerprints", lambda: {"model": "1" * 64})
+    assert step("check") == (1, ["model: the figures were measured from another one"])
+
+
+def test_sections_are_measured_one_by_one_and_other_files_begin_anew(folder, monkeypatch):
+    assert step("card", "--sections", "heads") == (
+        0,
+        [
+            "README.md: not written, still to be measured: strength, short, tasks, perplexity, routing, spread, datasheet"
+        ],
+    )
+    with pytest.raises(ValueError, match=r"lacks strength.*--sections strength short"):
+        step("card", "--render")
+    step("card", "--sections", "strength")
+    assert list(card.stored()["sections"]) == ["heads", "strength"]
+    monkeypatch.setattr(card, "fingerprints", lambda: {"model": "1" * 64})
+    assert "figures of other files dropped: heads, strength" in step("card", "--sections", "short")[1]
+    assert list(card.stored()["sections"]) == ["short"]
+
+
+def test_a_file_of_another_form_is_refused(folder):
+    for text in ("", "[]", '{"files": {}, "sections": []}', '{"tables": {}}'):
+        (folder / "figures.json").write_text(text)
+        with pytest.raises(ValueError, match=r"figures.json holds no figures of this card.*miniature card"):
+            step("card", "--render")
+
+
+def test_the_shipped_figures_are_measured_again(capsys):
+    """The short form of the release check, on the shipped files."""
+    try:
+        status = main(["miniature", "check", "--short"])
+    except SystemExit as end:
+        status = int(end.code or 0)
+    assert status == 0, capsys.readouterr()
