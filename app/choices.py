@@ -19,12 +19,14 @@ class Choices:
     """fields: {name of a setting: its component}, all but `literal`, which is the editor's.
 
     where: the line on the heads that these settings steer, or on what is wrong with them; the Heads tab fills it.
+    note: why there is no adaptive mode, empty where there is one; an expert that is learnt may change it.
     """
 
     fields: dict[str, Any]
     about: gr.HTML
     reset: gr.Button
     where: gr.HTML
+    note: gr.HTML
 
 
 def build(studio: Studio, chosen: Settings) -> Choices:
@@ -71,8 +73,7 @@ def build(studio: Studio, chosen: Settings) -> Choices:
                 chosen.seed, label="Seed", info="the same noise for both", precision=0, minimum=0, min_width=130
             )
     where = gr.HTML(maps.line(studio, chosen), elem_id="where", elem_classes=["caption"], js_on_load=None)
-    if studio.note:
-        gr.HTML(f'<p class="caption">{escape(studio.note)}</p>', js_on_load=None)
+    note = gr.HTML(note_line(studio), elem_id="mode-note", js_on_load=None)
     fields = {
         "mode": mode,
         "strength": strength,
@@ -83,7 +84,7 @@ def build(studio: Studio, chosen: Settings) -> Choices:
         "seed": seed,
         "temperature": heat,
     }
-    return Choices(fields, about, reset, where)
+    return Choices(fields, about, reset, where, note)
 
 
 def wire(studio: Studio, choices: Choices) -> None:
@@ -96,6 +97,11 @@ def wire(studio: Studio, choices: Choices) -> None:
 
     mode.input(choose, [mode, strength], [choices.about, strength], **QUIET)
     choices.reset.click(studio.gain, mode, strength, **QUIET)
+
+
+def note_line(studio: Studio) -> str:
+    """What a visitor should know of the modes that are not there; nothing where all are."""
+    return f'<p class="caption">{escape(studio.note)}</p>' if studio.note else ""
 
 
 def about_line(studio: Studio, mode: str) -> str:

@@ -32,7 +32,8 @@ def drawn(done: Mapping[str, Any]) -> dict[str, Any]:
     import torch
 
     from seka import figures
-    from seka.generation import Comparison, Result
+    from seka.decoding import Result
+    from seka.generation import Comparison
     from seka.next_tokens import NextToken, NextTokens
     from seka.prompts import Prompt
     from seka.routing import Routing

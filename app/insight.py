@@ -15,8 +15,9 @@ from torch import Tensor
 
 from app.models import Studio
 from seka.attention import attention_on_highlight
+from seka.decoding import Result
 from seka.devices import input_device
-from seka.generation import Comparison, Result
+from seka.generation import Comparison
 from seka.next_tokens import next_tokens
 from seka.routing import Routing
 from seka.sites import sites

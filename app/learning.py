@@ -12,7 +12,7 @@ from typing import Any
 import gradio as gr
 
 from app import actions, environment, own, words
-from app.choices import Choices, about_line
+from app.choices import Choices, about_line, note_line
 from app.models import Studio
 from app.own import Progress
 from app.wiring import QUIET
@@ -70,7 +70,7 @@ def wire(page: gr.Blocks, studio: Studio, panel: Learning | None, choices: Choic
     if panel is None:
         return
     mode, strength = choices.fields["mode"], choices.fields["strength"]
-    shown = [panel.status, mode, choices.about, strength, panel.mine, panel.download]
+    shown = [panel.status, mode, choices.about, choices.note, strength, panel.mine, panel.download]
     flags: dict[str | None, threading.Event] = {}
 
     def learn(request: gr.Request, path: str | None, name: str) -> Iterator[list[Any]]:
@@ -79,13 +79,13 @@ def wire(page: gr.Blocks, studio: Studio, panel: Learning | None, choices: Choic
             found, description = own.given(path)
             progress = Progress(0, len(found), 0.0)
             for progress in own.learnt(studio, found, name, description, flag):
-                yield [_running(progress), *[gr.skip()] * 5]
+                yield [_running(progress), *[gr.skip()] * 6]
             if progress.expert is None:
-                yield [_line("Stopped; nothing was kept."), *[gr.skip()] * 5]
+                yield [_line("Stopped; nothing was kept."), *[gr.skip()] * 6]
             else:
                 yield [_learnt(progress), *_chosen(studio, progress.expert.name)]
         except Exception as error:  # a visitor never sees a traceback
-            yield [_line(words.notice([escape(actions.explain(error))], "error")), *[gr.skip()] * 5]
+            yield [_line(words.notice([escape(actions.explain(error))], "error")), *[gr.skip()] * 6]
         finally:
             flag.set()
             flags.pop(request.session_hash, None)
@@ -96,11 +96,11 @@ def wire(page: gr.Blocks, studio: Studio, panel: Learning | None, choices: Choic
 
     def remove(name: str | None, now: str | None) -> list[Any]:
         if not name:
-            return [_line("There is nothing to remove."), *[gr.skip()] * 5]
+            return [_line("There is nothing to remove."), *[gr.skip()] * 6]
         try:
             own.remove(studio, name)
         except ValueError as error:
-            return [_line(escape(actions.explain(error))), *[gr.skip()] * 5]
+            return [_line(escape(actions.explain(error))), *[gr.skip()] * 6]
         modes = [value for _, value in studio.modes()]
         left = now if now in modes else modes[0] if modes else None
         return [_line(f"{escape(name)} was removed."), *_chosen(studio, left)]
@@ -113,6 +113,7 @@ def wire(page: gr.Blocks, studio: Studio, panel: Learning | None, choices: Choic
         return [
             gr.Timer(active=not studio.wait(0)),
             gr.Radio(choices=studio.modes(), **change),
+            note_line(studio),
             gr.Dropdown(choices=list(studio.own), value=mine),
             _file(studio, mine),
         ]
@@ -126,7 +127,13 @@ def wire(page: gr.Blocks, studio: Studio, panel: Learning | None, choices: Choic
     panel.mine.input(lambda name: _file(studio, name), panel.mine, panel.download, **QUIET)
     # What was learnt before is known as soon as the model is there; a page that is opened later shows it at once.
     timer = gr.Timer(1.0)
-    gr.on([timer.tick, page.load], follow, [mode, panel.mine], [timer, mode, panel.mine, panel.download], **QUIET)
+    gr.on(
+        [timer.tick, page.load],
+        follow,
+        [mode, panel.mine],
+        [timer, mode, choices.note, panel.mine, panel.download],
+        **QUIET,
+    )
 
 
 def _explained() -> str:
@@ -141,11 +148,12 @@ def _explained() -> str:
 
 
 def _chosen(studio: Studio, name: str | None) -> list[Any]:
-    """mode, about, strength, list and download button, with this mode chosen."""
+    """mode, about, note, strength, list and download button, with this mode chosen."""
     mine = name if name in studio.own else next(iter(studio.own), None)
     return [
         gr.Radio(choices=studio.modes(), value=name),
         about_line(studio, name or ""),
+        note_line(studio),
         studio.gain(name or ""),
         gr.Dropdown(choices=list(studio.own), value=mine),
         _file(studio, mine),
