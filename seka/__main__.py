@@ -108,7 +108,7 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
         module = importlib.import_module(f"seka.miniature.{step}")
         inner = steps.add_parser(step, help=(module.__doc__ or "").splitlines()[0])
         module.add_arguments(inner)
-        inner.set_defaults(run=functools.partial(module.run, report=print))
+        inner.set_defaults(run=functools.partial(module.run, report=functools.partial(print, flush=True)))
 
     app = commands.add_parser("app", help="serve the page on http://127.0.0.1:7860")
     app.set_defaults(run=_app)

@@ -51,7 +51,10 @@ TARGETS = (
     ),
     Target("biography with a distraction, the role marked", "biography", "first one marked", 0.97, "the first", (0.35, 0.55)),
     Target("two instructions, both directions, whole output", "instructions", BOTH, 0.9),
-    Target("whole answers of several words, kept where right unsteered", "whole answers kept", "right ones kept", 0.9, "the corpus's"),
+    Target(
+        "whole answers of several words, right ones kept", "whole answers kept", "right ones kept", 0.9,
+        "the corpus's",
+    ),
     Target("whole answers of several words, the less likely marked", "whole answers", LESS, 0.85, "the less likely"),
     Target("typed by a visitor, the first statement marked", "visitor", "first one marked", 0.85, "the first"),
     Target("typed by a visitor, both directions", "visitor", BOTH, 0.85),
