@@ -144,7 +144,9 @@
   full.searchParams.delete("embed");
   function lead() {
     const whole = $("#whole-page");
-    if (whole && !whole.href) whole.href = full;
+    if (!whole || whole.href) return;
+    whole.href = full;
+    whole.style.setProperty("display", "inline", "important");
   }
   if (embedded) new MutationObserver(lead).observe(document.documentElement, { childList: true, subtree: true });
 

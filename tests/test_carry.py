@@ -151,7 +151,7 @@ def test_a_phone_has_the_same_buttons(address: str, visit: Callable[..., Any], t
 
 def test_an_embedded_page_shows_prompt_and_answers_alone(address: str, visit: Callable[..., Any]) -> None:
     page = visit(f"{address}?embed=1", 800, 640)
-    for part in ("#top", "#examples", "#settings", "#details", "#carry-link", "footer"):
+    for part in ("#top", "#examples", "#settings", "#details", "#learning", "#carry-link", "footer"):
         assert not page.locator(part).first.is_visible(), part
     assert page.get_by_role("link", name="Open the whole page").get_attribute("href") == address
     write(page, MARKED)

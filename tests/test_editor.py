@@ -169,9 +169,7 @@ def test_the_row_at_a_selection_on_a_phone(address: str, visit: Callable[..., An
             "([a, b]) => document.querySelector('#prompt textarea').setSelectionRange(a, b)", [at, at + len(piece)]
         )
         row.wait_for()
-        left, right, top = page.evaluate(
-            RECT, "#selection-pens"
-        )  # as PLACE: a phone may have moved what is seen of the page
+        left, right, top = page.evaluate(RECT, "#selection-pens")
         assert top > page.evaluate(PLACE, piece)[2] + 4  # below: above is where the phone's own menu comes
         assert left >= 0
         assert right <= 390

@@ -18,11 +18,12 @@ from seka.miniature.render import render
 
 FIGURES, CARD = path() / "figures.json", path() / "README.md"
 KEPT = ("files", "seconds", "sections")
+ROWS = "rows"
 Report = Callable[[str], None]
 
 
 def stored() -> dict[str, Any]:
-    """What figures.json holds: {"files": {file: sha256}, "threads", "seconds": {section: s}, "sections": {section: figures}}.
+    """What figures.json holds: {"files": {file: sha256}, "rows", "threads", "seconds": {section: s}, "sections": {name: figures}}.
 
     ValueError where it is missing or not of that form.
     """
@@ -38,18 +39,19 @@ def stored() -> dict[str, Any]:
 def measure(sections: list[str], most: int, report: Report) -> None:
     """Measure some sections and keep them in figures.json, each as soon as it is there.
 
-    Others that were measured from the same files stay, those of other files go.
+    Others that were measured from the same files on as many rows stay, the rest goes.
     """
     files = fingerprints()
-    figures: dict[str, Any] = {"files": files, "threads": torch.get_num_threads(), "seconds": {}, "sections": {}}
+    now = {"files": files, ROWS: most, "threads": torch.get_num_threads()}
+    figures: dict[str, Any] = {**now, "seconds": {}, "sections": {}}
     try:
         before = stored()
     except ValueError:
         before = figures
-    if before["files"] == files:
-        figures = {**before, "threads": figures["threads"]}
+    if (before["files"], before.get(ROWS)) == (files, most):
+        figures = {**before, **now}
     elif before["sections"]:
-        report(f"figures of other files dropped: {', '.join(before['sections'])}")
+        report(f"figures of other files or rows dropped: {', '.join(before['sections'])}")
     here = Shipped.load()
     for section in sections:
         began = time.monotonic()
