@@ -87,8 +87,8 @@ def read(source: bytes) -> Run:
         raise ValueError("it is no run that this page exported")
     if data.get("version") != VERSION:
         raise ValueError(f"it is of version {str(data.get('version'))[:20]}, and this page reads version {VERSION}")
-    record = data.get("record")
-    shapes.check(record, RECORD, "record")
+    shapes.check(data.get("record"), RECORD, "record")
+    record: dict[str, Any] = data["record"]
     if sum(len(row) for row in record["heads"].values()) > HEADS:
         raise ValueError(f"record.heads names more than {HEADS} heads")
     return Run(asked.asked({"prompt": record["typed"], "settings": record["settings"]}), record)

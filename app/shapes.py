@@ -46,7 +46,7 @@ def _table(value: dict[str, Any], shape: dict[str, Any], where: str) -> None:
             raise ValueError(f"{where} has no {name!r}")
 
 
-def _entries(value: Any, kind: type, where: str) -> None:
+def _entries(value: Any, kind: type[list[Any]] | type[dict[str, Any]], where: str) -> None:
     if not isinstance(value, kind):
         raise ValueError(f"{where} is {_short(value)}; wanted {'a list' if kind is list else 'a table'}")
     if len(value) > MANY:
