@@ -104,14 +104,14 @@ def _source(mode: str, studio: Studio) -> str:
 def _projection(name: str, studio: Studio) -> str:
     """An expert by its file: learnt on this page, of the embedded model, from a folder, or from the Hub."""
     model, folder = studio.origin
-    file = f"{name}.safetensors"
+    file = studio.files.get(name, Path(folder) / f"{name}.safetensors")
     if name in studio.own and studio.model is not None:
-        return f"seka.Projection.load({str(shelf.file(studio.model, name))!r})"
-    if model == EMBEDDED:
-        return f"seka.Projection.load({f'projections/{miniature.experts()[name].name}'!r})"
-    if not Path(folder).is_dir():
-        return f"seka.Projection.from_pretrained({folder!r}, filename={file!r})"
-    return f"seka.Projection.load({(Path(folder) / file).as_posix()!r})"
+        file = shelf.file(studio.model, name)
+    elif model != EMBEDDED and not Path(folder).is_dir():
+        return f"seka.Projection.from_pretrained({folder!r}, filename={file.name!r})"
+    if file.is_relative_to(miniature.ROOT):
+        file = file.relative_to(miniature.ROOT)
+    return f"seka.Projection.load({file.as_posix()!r})"
 
 
 def _arguments(given: dict[str, Any]) -> str:

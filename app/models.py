@@ -54,6 +54,8 @@ class Studio:
         self.problem = ""
         #: As the environment names the model and the folder (or repository) of its projections.
         self.origin = EMBEDDED, "projections"
+        #: {expert: its file}, of those that were read from one.
+        self.files: dict[str, Path] = {}
         #: Experts that were learnt on this page, which are among the others, too.
         self.own: dict[str, Projection] = {}
         #: Why there is no adaptive mode, in words; empty when there is one.
@@ -233,6 +235,7 @@ def studio(source: str | None = None, folder: Path | None = None) -> Studio:
         )
     mixed, alone = ({n: Projection.load(path) for n, path in some.items()} for some in (found.mixed, found.alone))
     out = Studio(name, mixed, alone, found.router)
+    out.files = {**found.mixed, **found.alone}
     if source != EMBEDDED:
         out.origin = origin
     return out

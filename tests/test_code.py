@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -90,6 +91,16 @@ def test_the_embedded_model_s_program_repeats_the_run(monkeypatch: pytest.Monkey
     assert run([sys.executable, "-"], code.python(asked, opened)) == printed(
         actions.answer(opened, asked.prompt, asked.settings)
     )
+
+
+@pytest.mark.skipif(not EMBEDDED, reason="the embedded model is not in the tree: python -m seka miniature train")
+def test_every_mode_s_files_are_in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SEKA_MODEL", raising=False)
+    opened = studio()
+    for _, mode in opened.modes():
+        files = re.findall(r"Projection.load\('(.*)'\)", code.python(Asked("x", Settings(mode)), opened))
+        assert len(files) == (len(opened.router.experts) if opened.router and mode == "adaptive" else 1)
+        assert all((ROOT / file).is_file() and not Path(file).is_absolute() for file in files)
 
 
 def test_a_stopped_run_is_repeated_as_far_as_it_came(here: Studio) -> None:
