@@ -121,9 +121,9 @@ query and {shape["kv_heads"]} key heads of {shape["head_width"]}, SwiGLU {shape[
 `{command} --ship` was the last stage. Together {minutes:.0f} minutes of training time. A stage that begins with
 another's weights takes a fresh optimiser; with another tokenizer, a token's embedding begins as the mean of those
 of the same text there. Losses are nats per token, the training loss with answers weighed as the table says, and
-cannot be compared between stages with different vocabularies or corpora. A budget in minutes gives another number of tokens on another machine, so
-these weights cannot be trained again bit by bit; a budget in steps can, under one seed, thread count and version of
-torch. Muon on the matrices inside layers, AdamW on the rest, constant rate, then linearly to 0.
+cannot be compared between stages with different vocabularies or corpora. A budget in minutes gives another number
+of tokens on another machine, so these weights cannot be trained again bit by bit; a budget in steps can, under one
+seed, thread count and version of torch. Muon on the matrices inside layers, AdamW on the rest, constant rate, then linearly to 0.
 """
 
 
