@@ -239,7 +239,9 @@ def test_the_environment_s_folder_says_which_experts(
     """All its projections, or what its experts.json says; without any the way to learn one."""
     monkeypatch.setenv("SEKA_MODEL", "some/model")
     monkeypatch.setenv("SEKA_EXPERTS", str(tmp_path))
-    with pytest.raises(SystemExit, match=r"No experts for some/model.*seka learn --model some/model --out"):
+    assert models.studio().note.startswith("This model has no expert yet")
+    monkeypatch.setenv("SEKA_LEARN", "0")
+    with pytest.raises(ValueError, match=r"no experts for some/model.*seka learn --model some/model --out"):
         models.studio()
     for name, expert in studio.experts.items():
         expert.save(tmp_path / f"{name}.safetensors")

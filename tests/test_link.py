@@ -63,7 +63,7 @@ def test_settings_that_a_link_does_not_name_have_their_defaults() -> None:
         (link({"prompt": "x", "settings": {"strength": "1"}}), "strength is '1'"),
         (link({"prompt": "x", "settings": {"temperature": -1}}), "from 0 to 5"),
         (link({"prompt": "x", "settings": {"max_new_tokens": 10**9}}), "from 1 to 256"),
-        (link({"prompt": "x", "settings": {"mode": "a" * 2000}}), "short text"),
+        (link({"prompt": "x", "settings": {"mode": "a" * 5000}}, "z"), "short text"),
         (link({"prompt": "x", "settings": {"literal": 1}}), "true or false"),
         (link(b'{"prompt": "x", "settings": {"strength": NaN}}'), "NaN"),
         (link(b"[" * 3000), "not JSON"),

@@ -212,7 +212,7 @@ def folder(tmp_path: Path, figures: dict[str, Any], monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(module, "fingerprints", lambda: {"model": "0" * 64})
     monkeypatch.setattr(card.Shipped, "load", lambda: None)
     monkeypatch.setattr(card, "measured", lambda names, *_: {name: figures["sections"][name] for name in names})
-    monkeypatch.setattr(check, "measured", lambda names, **_: {name: figures["sections"][name] for name in names})
+    monkeypatch.setattr(check, "measured", lambda names, *_: {name: figures["sections"][name] for name in names})
     for kind, values in (("training", training()), ("experts", chosen())):
         (tmp_path / f"{kind}_figures.json").write_text(json.dumps(values))
     return tmp_path
@@ -275,7 +275,7 @@ def test_sections_are_measured_one_by_one_and_other_files_begin_anew(folder, mon
     step("card", "--sections", "strength")
     assert list(card.stored()["sections"]) == ["heads", "strength"]
     monkeypatch.setattr(card, "fingerprints", lambda: {"model": "1" * 64})
-    assert "figures of other files dropped: heads, strength" in step("card", "--sections", "short")[1]
+    assert "figures of other files or rows dropped: heads, strength" in step("card", "--sections", "short")[1]
     assert list(card.stored()["sections"]) == ["short"]
 
 
