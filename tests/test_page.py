@@ -154,6 +154,7 @@ def test_prompt_and_answer_stay_text(browser: Any, visit: Callable[..., Any], tm
         assert shown == [0, 0, 0, 0]
         assert page.text_content("#preview .emphasise") == EVIL
         assert page.evaluate("window.hacked") is None
+        page.close()  # before its server ends
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
