@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seka import Projection, miniature
-from seka.miniature.batches import Stream, collate
+from seka.miniature.batches import Stream, alone, collate, skipping
 from seka.miniature.corpus.sentences import unwrap, wrap
 from seka.miniature.measures import evaluate
 from seka.miniature.model import IGNORED, Network, Shape, document_mask, export
@@ -44,10 +44,11 @@ def test_a_column_does_not_see_other_documents():
     network = Network(TINY)
     network.initialise(torch.Generator().manual_seed(0))
     first, second = [5, 6, 7, 8], [9, 10, 11]
-    together = collate([[(first, [1.0, 2.0, 3.0, 4.0]), (second, [1.0, 5.0, 1.0])]], 10, 0)
-    alone = collate([[(second, [1.0] * 3)]], 3, 0)
-    a = network(together.ids, document_mask(together.documents))[0, 4:7]
-    b = network(alone.ids, document_mask(alone.documents))[0]
+    heavy = (second, [1.0, 5.0, 1.0], [0, 1, 2])
+    together = collate([[(first, [1.0, 2.0, 3.0, 4.0], [0, 1, 2, 3]), heavy]], 10, 0)
+    single = collate([alone(second)], 3, 0)
+    a = network(together.ids, together.positions, document_mask(together.documents))[0, 4:7]
+    b = network(single.ids, single.positions, document_mask(single.documents))[0]
     torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
     assert together.targets.tolist() == [[6, 7, 8, IGNORED, 10, 11, IGNORED, IGNORED, IGNORED, IGNORED]]
     assert together.weights.tolist() == [[2, 3, 4, 0, 5, 1, 0, 0, 0, 0]]
@@ -61,10 +62,21 @@ def test_the_exported_model_computes_the_same_logits():
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(2)) * 0.1)
     model = export(network, 0)
     ids = torch.randint(0, TINY.vocabulary, (2, 50), generator=torch.Generator().manual_seed(3))
-    ours = network(ids, document_mask(torch.zeros_like(ids)))
-    theirs = model(ids).logits
+    positions = torch.tensor([[*range(50)], [*range(20), *range(70, 100)]])
+    ours = network(ids, positions, document_mask(torch.zeros_like(ids)))
+    theirs = model(ids, position_ids=positions).logits
     assert theirs.std() > 0.1
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-4)
+
+
+@given(st.randoms(use_true_random=False), st.integers(1, 40))
+def test_a_document_skips_positions_once_and_stays_in_the_context(random, size):
+    assert skipping(random, size, 0.0, 64) == [*range(size)]
+    places = skipping(random, size, 1.0, 64)
+    steps = [b - a for a, b in zip(places, places[1:], strict=False)]
+    assert places[0] == 0 and places[-1] < 64 and len(places) == size
+    assert all(step >= 1 for step in steps)
+    assert sum(step > 1 for step in steps) == (size > 1)
 
 
 def test_the_rate_warms_up_holds_and_falls_to_nothing():

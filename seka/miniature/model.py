@@ -54,7 +54,7 @@ class RMSNorm(nn.Module):
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding of x (B, T, heads, D) with cos and sin (T, 1, D)."""
+    """Rotary position embedding of x (B, T, heads, D) with cos and sin (B, T, 1, D)."""
     a, b = x.chunk(2, dim=-1)
     return x * cos + torch.cat((-b, a), dim=-1) * sin
 
@@ -153,18 +153,17 @@ class Network(nn.Module):
                 with torch.no_grad():
                     parameter.normal_(0.0, scale, generator=generator)
 
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """ids (B, T), mask (B, 1, 1, T, T) additive -> logits (B, T, vocabulary)."""
-        t = ids.shape[1]
+    def forward(self, ids: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+        """ids, positions (B, T), mask (B, 1, 1, T, T) additive -> logits (B, T, vocabulary)."""
         x = self.embed_tokens(ids)
-        cos, sin = self.cos[:t], self.sin[:t]
+        cos, sin = self.cos[positions], self.sin[positions]
         for layer in self.layers:
             x = layer(x, cos, sin, mask)
         return F.linear(self.norm(x), self.embed_tokens.weight)
 
-    def loss(self, ids: Tensor, mask: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    def loss(self, ids: Tensor, positions: Tensor, mask: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
         """Next-token loss in nats, the mean over the columns by `weights` (B, T); `IGNORED` targets weigh nothing."""
-        logits = self(ids, mask)
+        logits = self(ids, positions, mask)
         each = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none")
         return (each * weights.flatten()).sum() / weights.sum()
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from seka.miniature.batches import Stream, collate
+from seka.miniature.batches import Stream, alone, collate
 from seka.miniature.model import Network, document_mask, precision
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ def validation_loss(network: Network, tokenizer: PreTrainedTokenizerFast, recipe
     for _ in range(batches):
         batch = stream.next().to(recipe.device)
         with precision(recipe.device):
-            total += float(network.loss(batch.ids, document_mask(batch.documents), batch.targets, batch.weights))
+            mask = document_mask(batch.documents)
+            total += float(network.loss(batch.ids, batch.positions, mask, batch.targets, batch.weights))
     return round(total / batches, 4)
 
 
@@ -33,9 +34,9 @@ def accuracies(network: Network, tokenizer: PreTrainedTokenizerFast, rows: list[
     device = str(next(network.parameters()).device)
     prompts = tokenizer([row.prompt for row in rows], add_special_tokens=False)["input_ids"]
     width = max(map(len, prompts))
-    batch = collate([[(ids, [1.0] * len(ids))] for ids in prompts], width, 0).to(device)
+    batch = collate([alone(ids) for ids in prompts], width, 0).to(device)
     with precision(device):
-        logits = network(batch.ids, document_mask(batch.documents))
+        logits = network(batch.ids, batch.positions, document_mask(batch.documents))
     found = [str(tokenizer.decode([int(logits[n, len(ids) - 1].argmax())])) for n, ids in enumerate(prompts)]
     right = read = first = 0
     for row, token in zip(rows, found, strict=True):

@@ -45,6 +45,7 @@ class Recipe:
 
     start: folder of an exported model whose weights the run begins with; "" draws new ones.
     answer_weight: how much more the tokens of an answer weigh in the loss than others.
+    skips: share of documents that skip positions, so that short ones teach to look far back.
     """
 
     minutes: float = 60.0
@@ -58,6 +59,7 @@ class Recipe:
     warm_up: int = 60
     decay: float = 0.4
     answer_weight: float = 5.0
+    skips: float = 0.3
     device: str = "cpu"
     compiled: bool = True
     start: str = ""
@@ -83,7 +85,7 @@ class Run:
         self.network.to(recipe.device)
         self.optimisers = optimisers(self.network, recipe.muon, recipe.adam)
         self.stream = Stream(
-            self.tokenizer, recipe.seed, "training", recipe.tokens, recipe.answer_weight, recipe.widths
+            self.tokenizer, recipe.seed, "training", recipe.tokens, recipe.answer_weight, recipe.widths, recipe.skips
         )
         self.step, self.seconds, self.seen = 0, 0.0, 0
         checkpoint = folder / "checkpoint.pt"
@@ -144,9 +146,8 @@ class Run:
             rows = max(1, self.recipe.tokens // width)
             ids = torch.zeros(rows, width, dtype=torch.long, device=self.recipe.device)
             with precision(self.recipe.device):
-                self.loss(
-                    ids, self._mask(ids), ids.clone(), torch.ones(rows, width, device=ids.device)
-                ).backward()  # one tensor twice is another graph
+                weights = torch.ones(rows, width, device=ids.device)  # one tensor twice would be another graph
+                self.loss(ids, ids.clone(), self._mask(ids), ids.clone(), weights).backward()
         self.network.zero_grad(set_to_none=True)
 
     def _mask(self, documents: torch.Tensor) -> torch.Tensor:
@@ -169,7 +170,8 @@ class Run:
                 group["lr"] = group["peak"] * share
         batch = self.stream.next().to(self.recipe.device)
         with precision(self.recipe.device):
-            loss = self.loss(batch.ids, self._mask(batch.documents), batch.targets, batch.weights)
+            mask = self._mask(batch.documents)
+            loss = self.loss(batch.ids, batch.positions, mask, batch.targets, batch.weights)
         loss.backward()
         for optimiser in self.optimisers:
             optimiser.step()
