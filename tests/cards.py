@@ -60,6 +60,7 @@ def invented() -> dict[str, Any]:
         "strength": {
             "experts": dict.fromkeys((*NAMES, "pooled"), 0.2),
             "router": {"gain": 0.2, "sharpness": 8.0},
+            "layers": "last2",
             "gains": dict.fromkeys(STEERED, 0.2),
         },
         "short": {name: entry(task) for name, task in t.SHORT.items()},
@@ -131,6 +132,7 @@ def chosen() -> dict[str, Any]:
     tried = {"8": {**scored, "score": 0.9, "matching": {"hits": 300, "n": 400}}}
     return {
         "rows": 100,
+        "layers": {"chosen": "last2", "tried": {"all": scored, "last2": scored}},
         "experts": {name: {"triplets": 400, **scored} for name in (*NAMES, "pooled")},
         "router": {"sharpness": 8.0, "gain": 0.2, "tried": tried},
     }

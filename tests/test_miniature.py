@@ -10,12 +10,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import PreTrainedTokenizerFast
 
 from seka import Projection, miniature
 from seka.miniature.batches import Stream, alone, collate, skipping
 from seka.miniature.corpus.sentences import unwrap, wrap
 from seka.miniature.measures import evaluate
-from seka.miniature.model import IGNORED, Network, Shape, document_mask, export
+from seka.miniature.model import IGNORED, Network, Shape, adopt, document_mask, export
 from seka.miniature.strength import GAINS, SHARPNESS
 from seka.miniature.tokenizer import train_tokenizer
 from seka.miniature.train import Recipe, Run, rate, shares, ship, train
@@ -77,6 +78,29 @@ def test_a_document_skips_positions_once_and_stays_in_the_context(random, size):
     assert places[0] == 0 and places[-1] < 64 and len(places) == size
     assert all(step >= 1 for step in steps)
     assert sum(step > 1 for step in steps) == (size > 1)
+
+
+def test_bytes_that_an_earlier_corpus_never_held_are_drawn_anew(tmp_path):
+    """Those of a model that told them apart stay as they are."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(miniature.path())
+    parts = [token for token in range(len(tokenizer)) if "\ufffd" in tokenizer.decode([token])]
+    whole = [token for token in range(len(tokenizer)) if token not in set(parts)]
+    assert len(parts) >= 128
+    shape = replace(TINY, vocabulary=len(tokenizer))
+    network = Network(shape)
+    network.initialise(torch.Generator().manual_seed(0))
+    tokenizer.save_pretrained(tmp_path)
+    export(network, 0).save_pretrained(tmp_path)
+    kept = Network(shape)
+    adopt(kept, tmp_path, tokenizer)
+    assert torch.equal(kept.embed_tokens.weight, network.embed_tokens.weight)
+    with torch.no_grad():
+        network.embed_tokens.weight[parts] = network.embed_tokens.weight[parts[0]].clone()
+    export(network, 0).save_pretrained(tmp_path)
+    adopt(kept, tmp_path, tokenizer)
+    assert torch.equal(kept.embed_tokens.weight[whole], network.embed_tokens.weight[whole])
+    drawn = kept.embed_tokens.weight[parts].detach()
+    assert torch.pdist(drawn).min() > 0.1 * torch.pdist(kept.embed_tokens.weight[whole[:200]].detach()).median()
 
 
 def test_the_rate_warms_up_holds_and_falls_to_nothing():

@@ -15,6 +15,7 @@ from seka.__main__ import main
 from seka.miniature import card, check, findings, tables, targets
 from seka.miniature.check import differences
 from seka.miniature.render import render
+from seka.miniature.tables import stages
 
 
 @pytest.fixture
@@ -197,8 +198,25 @@ def test_the_card_holds_every_section_and_its_tables_are_whole(figures):
     assert "--rate 0.75 --start THE_STAGE_BEFORE --ship" in text
     assert "| 2 | stage 1 | this one |" in text
     assert "| 1 | drawn weights | another one |" in text
+    assert "| `last2` | 0.2 | 90.0 | 1.010 |" in text
     assert "None" not in text
     assert "nan" not in text.lower().split()
+
+
+def test_a_stage_says_which_corpus_it_had_and_when_it_was_ended():
+    last = training()
+    early = {**last, "minutes": 18.0, "documents": "a"}
+    text = stages({**last, "documents": "b", "before": [*last["before"], early, {**early, "documents": "b"}, last]})
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
+    assert [row[2] for row in rows] == [
+        "another one",
+        "an earlier state of it",
+        "this one",
+        "an earlier state of it",
+        "this one",
+    ]
+    assert rows[1][3].startswith("75 minutes (18), ")
+    assert rows[0][3].startswith("58 minutes, ")
 
 
 @pytest.fixture

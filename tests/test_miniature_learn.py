@@ -16,7 +16,16 @@ from seka.miniature.corpus.triplets import KINDS
 from seka.miniature.measures.evaluate import VALIDATION, Rate, Row, draw
 from seka.miniature.measures.matching import matching, shares
 from seka.miniature.measures.ways import key_scaling
-from seka.miniature.strength import GAINS, PLATEAU, SLOPE, Strength, choose_gain, choose_sharpness, sweep
+from seka.miniature.strength import (
+    GAINS,
+    PLATEAU,
+    SLOPE,
+    Strength,
+    choose_gain,
+    choose_layers,
+    choose_sharpness,
+    sweep,
+)
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +77,19 @@ def test_side_effects_are_measured_no_oftener_than_the_rule_asks() -> None:
 )
 def test_the_rule_for_sharpness(scores: dict[float, float], hits: dict[float, int], sharpness: float) -> None:
     assert choose_sharpness(scores, {s: Rate(n, 50) for s, n in hits.items()}) == sharpness
+
+
+@pytest.mark.parametrize(
+    ("tried", "layers"),
+    [
+        ({"all": (0.8, 1.01), "last4": (0.9, 1.01), "last2": (0.9, 1.0)}, "last4"),  # of equals the first
+        ({"all": (0.95, 1.03), "last4": (0.9, 1.02), "last2": (0.8, 1.0)}, "last4"),  # harm rules out the best
+        ({"all": (0.95, 1.05), "last4": (0.9, 1.04), "last2": (0.8, 1.03)}, "last2"),  # all do harm
+    ],
+)
+def test_the_rule_for_layers(tried: dict[str, tuple[float, float]], layers: str) -> None:
+    found = {name: Strength(0.2, {0.1: 1.0, 0.2: score}, {0.2: harm}) for name, (score, harm) in tried.items()}
+    assert choose_layers(found) == layers
 
 
 CURVES: dict[str, Callable[[float], float]] = {
@@ -172,10 +194,12 @@ def test_what_is_written_is_what_was_chosen(shipped, monkeypatch, tmp_path) -> N
     gains = {"facts": 0.12, "roles": 0.18, "instructions": 0.27, "passages": 0.4, "pooled": 0.6}
     best = 8.0
 
-    def given(_model, _tokenizer, source, _rows) -> Strength:
+    def given(_model, _tokenizer, source, _rows, layers) -> Strength:
         if isinstance(source, Router):
+            assert layers == "last3"
             return Strength(0.08, {0.08: 0.9 if source.sharpness == best else 0.8}, {0.08: 1.01})
-        return Strength(gains[source.name], {gains[source.name]: 0.7}, {})
+        gain = gains[source.name]
+        return Strength(gain, {gain: 0.7 if layers == "last3" else 0.6}, {gain: 1.0})
 
     few: Mapping[str, Projection] = learn.learnt(model, tokenizer, 4)
     monkeypatch.setattr(learn, "learnt", lambda _model, _tokenizer: dict(few))
@@ -186,16 +210,25 @@ def test_what_is_written_is_what_was_chosen(shipped, monkeypatch, tmp_path) -> N
     assert {file.name for file in tmp_path.iterdir()} == {f"{name}.safetensors" for name in gains} | {"experts.json"}
     listed = Experts.of(tmp_path)
     assert (list(listed.mixed), list(listed.alone)) == (list(KINDS), ["pooled"])
-    assert listed.router == {"sharpness": best, "gain": 0.08}
+    assert listed.router == {"layers": "last3", "sharpness": best, "gain": 0.08}
     for name, file in {**listed.mixed, **listed.alone}.items():
         projection = Projection.load(file)
         projection.check(model)
         assert (projection.name, projection.recommended_gain) == (name, gains[name])
+        assert projection.recommended_layers == "last3"
         assert projection.header["model"] == "seka-miniature"
         assert "Learnt from 4 questions " in projection.description
-    assert Router.load(tmp_path / "experts.json").recommended_gain == 0.08
+    router = Router.load(tmp_path / "experts.json")
+    assert (router.recommended_gain, router.recommended_layers) == (0.08, "last3")
+    assert figures["layers"]["chosen"] == "last3"
+    assert list(figures["layers"]["tried"]) == list(strength.LAYERS)
     assert figures["rows"] == 4
-    assert figures["experts"]["roles"] == {"triplets": 4, "gain": 0.18, "scores": {"0.18": 0.7}, "perplexity": {}}
+    assert figures["experts"]["roles"] == {
+        "triplets": 4,
+        "gain": 0.18,
+        "scores": {"0.18": 0.7},
+        "perplexity": {"0.18": 1.0},
+    }
     assert (figures["router"]["sharpness"], figures["router"]["gain"]) == (best, 0.08)
     assert figures["router"]["tried"]["1"] == {
         "gain": 0.08,

@@ -34,6 +34,23 @@ def test_a_document_depends_on_seed_split_and_number_alone(texts):
     assert not set(texts) & {documents.draw(0, "validation", index).text for index in range(200)} - set(short(texts))
 
 
+def test_it_holds_letters_beyond_ascii_and_what_phones_type(texts):
+    letters = {letter for text in texts for letter in text}
+    assert {"é", "ü", "’", "“", "”"} <= letters
+    assert sum(any(c > "\u3000" for c in text) for text in texts) > COUNT / 200
+    assert documents.typeset('Ann\'s cat said, "No - \'tis ("mine")."') == "Ann’s cat said, “No – ‘tis (“mine”).”"
+    for index in range(COUNT):
+        _, text, (start, end) = documents.draw(0, "training", index)
+        assert end == 0 or text[start] in " \n" or not text[start - 1].isalnum(), text[start:end]
+
+
+def test_of_equally_likely_statements_either_is_drawn(tokenizer):
+    rows = evaluate.draw("conflict", 60, evaluate.VALIDATION, tokenizer, tasks.NOWHERE)
+    ties = [row.less_likely for row in rows if len(set(row.case.chances)) == 1]
+    assert 0.2 * len(ties) < sum(ties) < 0.8 * len(ties)
+    assert {row.less_likely for row in rows if len(set(row.case.chances)) > 1} == {0, 1}
+
+
 def short(texts: list[str]) -> list[str]:
     """Plain facts, of which there are few."""
     return [text for text in texts if len(text) < 60]

@@ -98,11 +98,16 @@ def routed(routing: Mapping[str, Any]) -> str:
     }
     most = max(swings, key=lambda name: max(swings[name]) - min(swings[name]))
     low, high = min(swings[most]), max(swings[most])
+    own: dict[str, int] = {}
+    for kind in routing.values():
+        own[kind["matching"]] = own.get(kind["matching"], 0) + kind["n"]
+    always = max(own.values())
     picked = {max(kind["shares"], key=kind["shares"].__getitem__) for kind in routing.values()}
     one = "" if len(picked) > 1 else f" On every kind of prompt {picked.pop()} has the largest mean share."
     return (
         f"The largest share is the matching expert's in {hits} of {n} prompts ({100 * hits / n:.0f} %; by chance "
-        f"{100 / len(swings):.0f} %). The share that moves most is that of {most}: {100 * low:.0f} to {100 * high:.0f} % "
+        f"{100 / len(swings):.0f} %, by always naming one expert {100 * always / n:.0f} %). "
+        f"The share that moves most is that of {most}: {100 * low:.0f} to {100 * high:.0f} % "
         f"of all coefficients, by kind of prompt.{one}"
     )
 

@@ -1,4 +1,4 @@
-"""The experts of the embedded model: one for each kind of contrastive triplets and one of all kinds, gains chosen."""
+"""The experts of the embedded model: one for each kind of contrastive triplets and one of all kinds, layers and gains chosen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from seka.miniature.corpus.triplets import COUNT, KINDS, triplets
 from seka.miniature.measures.evaluate import Rate, Row
 from seka.miniature.measures.matching import matching
 from seka.miniature.measures.shipped import POOLED
-from seka.miniature.strength import SHARPNESS, Strength, choose_sharpness, rows, strength
+from seka.miniature.strength import LAYERS, SHARPNESS, Strength, choose_layers, choose_sharpness, rows, strength
 from seka.projections import Projection
 from seka.routing import Router
 from seka.steering import Steering
@@ -41,20 +41,31 @@ def learnt(model: Any, tokenizer: Any, count: int = COUNT) -> dict[str, Projecti
 def make(
     model: Any, tokenizer: Any, folder: Path, n: int = 100, report: Callable[[str], None] = lambda line: None
 ) -> dict[str, Any]:
-    """Learn every expert, choose gains and sharpness on `n` validation rows of each task, and save all in `folder`.
+    """Learn every expert, choose layers, gains and sharpness on `n` validation rows of each task, save all in `folder`.
 
-    Returns what was measured, as plain values.
+    The layers are chosen by the pooled expert and are the same for all. Returns what was measured, as plain values.
     """
     given = rows(n, tokenizer)
     experts = learnt(model, tokenizer)
-    figures: dict[str, Any] = {"rows": n, "experts": {}}
+    tried: dict[str, Strength] = {}
+    for choice in LAYERS:
+        tried[choice] = strength(model, tokenizer, experts[POOLED], given, choice)
+        report(f"{POOLED}, layers {choice}: {tried[choice]}; perplexity {tried[choice].harm:.3f}")
+    layers = choose_layers(tried)
+    figures: dict[str, Any] = {
+        "rows": n,
+        "layers": {"chosen": layers, "tried": {choice: here.written() for choice, here in tried.items()}},
+        "experts": {},
+    }
     for name, projection in experts.items():
-        found = strength(model, tokenizer, projection, given)
+        found = tried[layers] if name == POOLED else strength(model, tokenizer, projection, given, layers)
         report(f"{name}: {found}")
-        experts[name] = projection.with_header(recommended_gain=found.gain, model="seka-miniature")
+        experts[name] = projection.with_header(
+            recommended_gain=found.gain, recommended_layers=layers, model="seka-miniature"
+        )
         figures["experts"][name] = {"triplets": projection.header["triplets"]["used"], **found.written()}
-    figures["router"] = mixture(model, tokenizer, {kind: experts[kind] for kind in KINDS}, given, report)
-    save(experts, {name: figures["router"][name] for name in ("sharpness", "gain")}, folder)
+    figures["router"] = mixture(model, tokenizer, {kind: experts[kind] for kind in KINDS}, given, layers, report)
+    save(experts, {"layers": layers, **{name: figures["router"][name] for name in ("sharpness", "gain")}}, folder)
     return figures
 
 
@@ -63,15 +74,18 @@ def mixture(
     tokenizer: Any,
     experts: dict[str, Projection],
     given: dict[str, list[Row]],
+    layers: str,
     report: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Sharpness and gain of a router over the experts, and what was measured with each sharpness, as plain values."""
+    """Sharpness and gain of a router over the experts in `layers`, and what each sharpness came to, as plain values."""
     found: dict[float, Strength] = {}
     picked: dict[float, Rate] = {}
     for sharpness in SHARPNESS:
         router = Router(experts, sharpness=sharpness)
-        here = found[sharpness] = strength(model, tokenizer, router, given)
-        rate = picked[sharpness] = matching(tokenizer, given, Steering(model, router, positive=here.gain))
+        here = found[sharpness] = strength(model, tokenizer, router, given, layers)
+        rate = picked[sharpness] = matching(
+            tokenizer, given, Steering(model, router, positive=here.gain, layers=layers)
+        )
         report(f"router, sharpness {sharpness:g}: {here}; the matching expert {rate.hits} times of {rate.n}")
     chosen = choose_sharpness({sharpness: here.score for sharpness, here in found.items()}, picked)
     tried = {
@@ -85,7 +99,7 @@ def mixture(
     return {"sharpness": chosen, "gain": found[chosen].gain, "tried": tried}
 
 
-def save(experts: dict[str, Projection], settings: dict[str, float], folder: Path) -> None:
+def save(experts: dict[str, Projection], settings: dict[str, Any], folder: Path) -> None:
     """Write the experts and the folder's experts.json; the pooled one stands alone. Other projections there are deleted."""
     files = {name: f"{name}.safetensors" for name in experts}
     for name, projection in experts.items():

@@ -228,6 +228,7 @@ def adopt(network: Network, folder: Path, tokenizer: PreTrainedTokenizerFast) ->
     """Take the weights of an exported model with as many layers of the same width; its context may have been shorter.
 
     Where its tokenizer is another one, the embedding of a token begins as the mean of those of the same text there.
+    Bytes that an earlier corpus never held, parts of characters beyond ASCII, have grown alike, and are drawn anew.
     """
     from transformers import PreTrainedTokenizerFast
 
@@ -241,6 +242,12 @@ def adopt(network: Network, folder: Path, tokenizer: PreTrainedTokenizerFast) ->
             ids = before(tokenizer.decode([token]), add_special_tokens=False)["input_ids"]
             rows.append(known[ids].mean(0) if ids else known.mean(0))
         state["embed_tokens.weight"] = torch.stack(rows)
+    parts = [token for token in range(len(tokenizer)) if "\ufffd" in tokenizer.decode([token])]
+    if parts:
+        known = state["embed_tokens.weight"]
+        if known[parts].std(0).norm() < 0.1 * known.std(0).norm():
+            drawn = torch.randn(len(parts), known.shape[1], generator=torch.Generator().manual_seed(0))
+            known[parts] = known.mean(0) + known.std(0) * drawn
     network.load_state_dict(state)
 
 

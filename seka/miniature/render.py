@@ -55,14 +55,16 @@ computed, none is typed.
 DEFINITIONS = """Everything is read greedily. Where nothing else is said, an answer is right when its first token is that of the
 right answer; rows whose rival answers begin with the same token are left out, so the first token tells them apart.
 "Whole answers" are right when the greedy text begins with the whole answer, its full stop or line break included.
-Rates are in per cent with Wilson's 95 % intervals. Test rows have words and names that are never drawn in training;
-"unseen wordings" have in addition only wordings of statements, questions and what joins them that training never
-draws; the title of a task says where it is otherwise. A whole statement is marked, with weight 1.
+Rates are in per cent with Wilson's 95 % intervals. The names and values of test rows are never drawn in training,
+where a task draws them from lists or invents them (an instruction may ask for capital letters or a greeting, which
+are the same everywhere, and the sentences around a long passage's facts have words of training); "unseen wordings"
+have in addition only wordings of statements, questions and what joins them that training never draws; the title of a
+task says where it is otherwise. A whole statement is marked, with weight 1.
 
-- *the less likely*: of rival statements, the one that the corpus goes by least often in this wording. *less likely
-  one marked*: it is marked, and the answer is its answer. *both ways*: each of the two is marked in turn on the
-  same prompt, and both times the answer follows. *first one marked*: the first rival is marked; in a biography that
-  is the real line of work.
+- *the less likely*: of rival statements, the one that the corpus goes by least often in this wording; where it goes by
+  several equally often, one of them, drawn. *less likely one marked*: it is marked, and the answer is its answer.
+  *both ways*: each of the two is marked in turn on the same prompt, and both times the answer follows. *first one
+  marked*: the first rival is marked; in a biography that is the real line of work.
 - *right sentence marked*, *another sentence marked*: in a passage, the sentence that answers the question, or
   another one, is marked, and the answer is right. *right ones kept*: of the rows that are right without steering,
   those that still are when the right sentence is marked.
@@ -78,7 +80,7 @@ ROUTING = """Each kind of prompt is like what one expert was learnt from. An exp
 prompt, over layers and heads; test rows, the less likely statement marked.
 """
 HARMS = """Perplexity of a story of the corpus's own kind that follows a marked statement of another matter, as a multiple of
-the unsteered one; test rows, the interval by the spread over stories.
+the unsteered one; test rows in words of training, the interval by the spread over stories.
 """
 
 
@@ -120,10 +122,12 @@ query and {shape["kv_heads"]} key heads of {shape["head_width"]}, SwiGLU {shape[
 {tables.stages(training)}
 `{command} --ship` was the last stage. Together {minutes:.0f} minutes of training time. A stage that begins with
 another's weights takes a fresh optimiser; with another tokenizer, a token's embedding begins as the mean of those
-of the same text there. Losses are nats per token, the training loss with answers weighed as the table says, and
+of the same text there. "Skipping" documents leave out positions from a random place on, so that short ones teach to
+look far back (PoSE). Losses are nats per token, the training loss with answers weighed as the table says, and
 cannot be compared between stages with different vocabularies or corpora. A budget in minutes gives another number
 of tokens on another machine, so these weights cannot be trained again bit by bit; a budget in steps can, under one
-seed, thread count and version of torch. Muon on the matrices inside layers, AdamW on the rest, constant rate, then linearly to 0.
+seed, thread count and version of torch. A stage that was ended before its budget has the minutes it took in brackets.
+Muon on the matrices inside layers, AdamW on the rest, constant rate, then linearly to 0.
 """
 
 
@@ -166,13 +170,17 @@ def experts(sections: Figures, chosen: Figures) -> str:
     return f"""## Experts
 
 `python -m seka miniature learn` learns one expert for each kind of contrastive triplets, words and wordings of
-training alone, and `pooled` from all kinds. Strengths and the router's sharpness were chosen on validation rows,
-{chosen["rows"]} of each task, words unseen, half of them in unseen wordings. Score: the mean of "both ways" over
+training alone, and `pooled` from all kinds. Layers, strengths and the router's sharpness were chosen on validation
+rows, {chosen["rows"]} of each task, words unseen, half of them in unseen wordings. Score: the mean of "both ways" over
 the rows of {findings.listed(list(SCORED))}. The gain is the smallest whose score is at most {100 * PLATEAU:g}
 points below the best; where a story's perplexity there is above {HARM:g} times the unsteered one, the largest gain
 below it that does less harm and lies at most {100 * SLOPE:g} points below the best, if there is one. `learn`
 recomputes these tables.
 
+Keys are steered in the layers `{sections["strength"]["layers"]}`: of the choices tried with `pooled`, that which
+scores best without harm.
+
+{tables.layers(chosen)}
 {tables.experts(chosen)}
 The router's sharpness is the exponent of its coefficients. Of those at most {100 * PLATEAU:g} points below the
 best, the one that picks the matching expert most often was taken: sharpness {router["sharpness"]:g}, gain

@@ -1,7 +1,7 @@
-"""At which gain an expert acts, and how sharply the router chooses: on validation rows, before any test row is read.
+"""In which layers and at which gain experts act, and how sharply the router chooses: on validation rows, read before the test rows.
 
 A score is the mean, over kinds of rows with two rivals, of how often the answer follows the mark in both directions. The
-rules (`sweep`, `choose_gain`, `choose_sharpness`) know numbers alone.
+rules (`sweep`, `choose_gain`, `choose_layers`, `choose_sharpness`) know numbers alone.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from seka.routing import Router
 from seka.steering import Steering
 
 GAINS = (0.03, 0.05, 0.08, 0.12, 0.18, 0.27, 0.4, 0.6, 1.0)
+LAYERS = ("all", "last4", "last3", "last2", "last1")
+"""The choices of layers that are tried; a key of an early layer feeds everything above it, wanted or not."""
 START = 0.18
 """The gain that is scored first."""
 SHARPNESS = (1.0, 4.0, 8.0, 16.0)
@@ -45,6 +47,11 @@ class Strength:
     def score(self) -> float:
         """The score at the gain."""
         return self.scores[self.gain]
+
+    @property
+    def harm(self) -> float:
+        """The perplexity at the gain."""
+        return self.perplexity[self.gain]
 
     def __str__(self) -> str:
         return f"gain {self.gain:g} of " + ", ".join(
@@ -92,6 +99,13 @@ def choose_gain(scores: Mapping[float, float], harm: Callable[[float], float]) -
     return next((gain for gain in sorted(worth, reverse=True) if harm(gain) <= HARM), plateau)
 
 
+def choose_layers(found: Mapping[str, Strength]) -> str:
+    """Of the choices that do no harm at their gain the one that scores best, of equals the first; where every one does
+    harm, the one that does least."""
+    harmless = [name for name, here in found.items() if here.harm <= HARM]
+    return max(harmless, key=lambda n: found[n].score) if harmless else min(found, key=lambda n: found[n].harm)
+
+
 def choose_sharpness(scores: Mapping[float, float], matching: Mapping[float, Rate]) -> float:
     """Of the sharpnesses whose score is at most PLATEAU below the best: the one whose largest share is most often the
     matching expert's; of equals the smallest."""
@@ -121,9 +135,11 @@ def rows(n: int, tokenizer: Any) -> dict[str, list[Row]]:
     }
 
 
-def strength(model: Any, tokenizer: Any, source: Projection | Router, given: Mapping[str, Sequence[Row]]) -> Strength:
-    """The gain of an expert or a mixture on the given rows."""
-    steering = Steering(model, source, positive=START)
+def strength(
+    model: Any, tokenizer: Any, source: Projection | Router, given: Mapping[str, Sequence[Row]], layers: str = "all"
+) -> Strength:
+    """The gain of an expert or a mixture in some layers, on the given rows."""
+    steering = Steering(model, source, positive=START, layers=layers)
     measured: dict[float, float] = {}
 
     def score(gain: float) -> float:

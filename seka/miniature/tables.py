@@ -102,11 +102,13 @@ def stages(training: Figures) -> str:
         recipe, last = stage["recipe"], stage["last"]
         shape = recipe["shape"]
         budget = f"{recipe['steps']} steps" if recipe["steps"] else f"{recipe['minutes']:g} minutes"
+        if not recipe["steps"] and stage["minutes"] < 0.99 * recipe["minutes"]:
+            budget += f" ({stage['minutes']:.0f})"
         rows.append(
             [
                 str(number),
                 f"stage {number - 1}" if recipe.get("start") else "drawn weights",
-                "this one" if set(stage["shares"]) == set(training["shares"]) else "another one",
+                _corpus(stage, training),
                 f"{budget}, {stage['threads']} {stage['device']} threads",
                 f"{shape['vocabulary']:,}",
                 f"{shape['context']:,}",
@@ -114,6 +116,7 @@ def stages(training: Figures) -> str:
                 f"{stage['tokens'] / 1e6:.1f}",
                 f"{recipe['muon']:g}, {recipe['adam']:g}",
                 f"{recipe.get('answer_weight', 1):g}",
+                f"{100 * recipe.get('skips', 0):.0f} %",
                 f"{last['loss']:.3f}",
                 f"{last['validation loss']:.3f}",
             ]
@@ -129,7 +132,29 @@ def stages(training: Figures) -> str:
         "M tokens",
         "rates (Muon, AdamW)",
     ]
-    return table([*head, "weight of answers", "training loss", "validation loss"], rows)  # fmt: skip
+    return table([*head, "weight of answers", "skipping", "training loss", "validation loss"], rows)  # fmt: skip
+
+
+def _corpus(stage: Figures, last: Figures) -> str:
+    """What a stage was trained on, beside the last one: by its first documents, where they are known."""
+    if set(stage["shares"]) != set(last["shares"]):
+        return "another one"
+    same = stage is last or (stage.get("documents") == last.get("documents") is not None)
+    return "this one" if same else "an earlier state of it"
+
+
+def layers(chosen: Figures) -> str:
+    """What each choice of layers came to with the pooled expert on validation rows."""
+    rows = [
+        [
+            f"`{name}`",
+            f"{entry['gain']:g}",
+            f"{100 * entry['scores'][format(entry['gain'], 'g')]:.1f}",
+            f"{entry['perplexity'][format(entry['gain'], 'g')]:.3f}",
+        ]
+        for name, entry in chosen["layers"]["tried"].items()
+    ]
+    return table(["layers", "gain", "score, %", "perplexity, multiple"], rows)
 
 
 def experts(chosen: Figures) -> str:

@@ -249,6 +249,7 @@ def ship(run: Run, folder: Path) -> None:
         "threads": torch.get_num_threads(),
         "last": lines[-1] | run.figures(),
         "shares": shares(run),
+        "documents": documents.digest(run.recipe.seed),
     }
     (folder / "training_figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 

@@ -10,9 +10,21 @@ import string
 from collections.abc import Callable
 from random import Random
 
-from seka.miniature.corpus.lexicon import held_out, split_words, words
+from seka.miniature.corpus.lexicon import held_out, split_words, unaccented, words
 
 LETTERS = string.ascii_lowercase
+ACCENTED = {
+    "a": "áàâäãåąæ", "c": "çćč", "d": "ďđ", "e": "éèêëęě", "g": "ğģ", "i": "íìîï", "l": "łľ", "n": "ñńň", "o": "óòôöõøő",
+    "r": "řŕ", "s": "śšşß", "t": "ťþ", "u": "úùûüůű", "y": "ýÿ", "z": "źżž",
+}  # fmt: skip
+SCRIPTS = (
+    *("αβγδεζηθικλμνξοπρστυφχψω", "абвгдежзийклмнопрстуфхцчшщыьэюя", "אבגדהוזחטיכלמנסעפצקרשת", "ابتجحدرسشصعفقكلمنهوي"),
+    *("アイウエオカキクケコサシスセソタチツテトナニヌネノ", "あいうえおかきくけこさしすせそたちつてと"),
+    "अआइईउऊकखगघचछजटडतदनपबमयरलवसह",
+    *("".join(map(chr, range(0x4E00, 0x9FA0))), "".join(map(chr, range(0xAC00, 0xD7A0)))),
+    "".join(map(chr, (*range(0x1F300, 0x1F5FF), *range(0x1F600, 0x1F64F)))), "€£°§→✓★…•№½²",
+)  # fmt: skip
+"""Alphabets, syllables, characters and signs that a visitor may type; a word of one of them can only be copied."""
 ROUGH = re.compile(r"fu[ck]|shit|c+[uo]nt|nig|fag|rap[ei]|naz|slut|who?r|d[iy]c?k|coc?k|p[ui]ss|porn|anal|tit|cum|sex|kkk|"
                    r"jew|go+k|kik|spic|pak|homo|retar|twat|wank|bast|piss|poo|kill|dea[td]h?")  # fmt: skip
 """Pieces that an invented word does without, so that chance offends nobody."""
@@ -21,6 +33,8 @@ FAMILIAR = ("object", "animal", "food", "job", "place", "material", "game", "pla
 STARTS = ("un", "re", "mis", "over", "under", "pre", "out", "sub", "super", "mini", "anti", "half-", "non-")
 ENDS = ("ness", "ing", "er", "ish", "ment", "ful", "less", "let", "dom", "hood", "ette", "ist", "ology", "wise", "ship")
 BEFORE = ("night", "rain", "sea", "snow", "moon", "street", "winter", "paper", "stone", "hand", "sun", "market", "wind")
+ACCENTS, OTHER = 0.1, 0.05
+"""Shares of invented words and names with accented letters, and of those in another script."""
 UNITS = ("kilos", "metres", "miles", "litres", "coins", "euros", "points", "hours", "days", "steps", "pages", "grams")
 COUNTS = ("two", "three", "four", "five", "six", "seven", "nine", "ten", "twelve", "a dozen", "hundred")
 WHICH = ("the", "my", "our", "one", "every", "another", "this", "that")
@@ -64,7 +78,21 @@ LONG = (
 def fits(text: str, held: bool) -> bool:
     """Whether an invented text belongs to one side of the split: in training neither it nor a part of it is held out."""
     parts = [part for part in re.findall(r"[^\W_]+", text) if len(part) > 2]
-    return any(held_out(part) for part in (text, *parts)) == held and not ROUGH.search(text.lower())
+    return any(held_out(part) for part in (text, *parts)) == held and not ROUGH.search(unaccented(text.lower()))
+
+
+def accented(random: Random, text: str) -> str:
+    """The text with one to three of its letters replaced by accented ones."""
+    places = [i for i, letter in enumerate(text) if letter.lower() in ACCENTED]
+    for place in random.sample(places, min(len(places), random.choice((1, 1, 2, 3)))):
+        drawn = random.choice(ACCENTED[text[place].lower()])
+        text = text[:place] + (drawn.upper() if text[place].isupper() and drawn != "ß" else drawn) + text[place + 1 :]
+    return text
+
+
+def _foreign(random: Random) -> str:
+    script = random.choice(SCRIPTS)
+    return "".join(random.choice(script) for _ in range(random.randint(2, 6)))
 
 
 def fresh(random: Random, make: Callable[[Random], str], held: bool) -> str:
@@ -151,12 +179,15 @@ def _letters(random: Random) -> str:
 
 
 def _coined(random: Random) -> str:
-    return random.choice((_syllables, _syllables, _blend, _blend, _derived, _compound, _letters))(random)
+    if random.random() < OTHER:
+        return _foreign(random)
+    text = random.choice((_syllables, _syllables, _blend, _blend, _derived, _compound, _letters))(random)
+    return accented(random, text) if random.random() < ACCENTS else text
 
 
 def coined(random: Random, held: bool = False) -> str:
     """An invented common noun: syllables, a blend, a derived or compound word, or bare letters."""
-    while len(text := fresh(random, _coined, held)) < 3:
+    while len((text := fresh(random, _coined, held)).encode()) < 3:
         pass
     return text
 
@@ -168,12 +199,15 @@ def _name(random: Random) -> str:
               f"{first} {two}", f"{one}-{two}", f"O'{one}", f"Mc{one}", f"{first} van {one}", f"{first} de {two}",
               f"Mr {two}", f"Mrs {one}", f"{random.choice(string.ascii_uppercase)} {one}", f"{one} {two} {first}",
               one.upper() if len(one) < 5 else one, _letters(random).capitalize())  # fmt: skip
-    return random.choice(shapes)
+    if random.random() < OTHER:
+        return _foreign(random)
+    text = random.choice(shapes)
+    return accented(random, text) if random.random() < ACCENTS else text
 
 
 def coined_name(random: Random, held: bool = False) -> str:
     """A name that nobody knows, in one of many shapes."""
-    while len(text := fresh(random, _name, held)) < 3:
+    while len((text := fresh(random, _name, held)).encode()) < 3:
         pass
     return text
 

@@ -174,7 +174,9 @@ def ending(random: Random, options: Options = TRAINING) -> Case:
 def signature(random: Random, options: Options = TRAINING) -> Case:
     """Two rules for the name under a letter."""
     asked = two(
-        random, options, lambda: grown(random, "person") if random.random() < 0.3 else person(random, options.words)
+        random,
+        options,
+        lambda: grown(random, "person", options.words) if random.random() < 0.3 else person(random, options.words),
     )
     body = f"Dear {someone(random, options, ' '.join(asked))}, {deed(random, 'I')}."
     label = random.choice(("Signed:", "Yours,", "Best wishes from", "With love from"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
+import unicodedata
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -46,6 +47,11 @@ def split_words(kind: str, held: bool) -> tuple[str, ...]:
     return tuple(word for word in words(kind) if held_out(word) == held)
 
 
+def unaccented(text: str) -> str:
+    """The text without what stands on its letters."""
+    return "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+
+
 def article(word: str) -> str:
     """ "a" or "an", by the first letters."""
-    return "an" if AN.match(word) else "a"
+    return "an" if AN.match(unaccented(word)) else "a"

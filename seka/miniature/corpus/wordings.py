@@ -109,6 +109,11 @@ PAIRS = Wordings(
         "> {A}.\n> {B}.|0.5",
         "Entry of {Y}: {A}. Entry of {Z}: {B}.|0.4",
         '"{A}," whispered {P}, but {Q} shouted, "{B}!"|0.5',
+        "{A}. Formerly {b}.|0.65",
+        "{A}, unless it is true that {b}.|0.65",
+        "{A} / {b}.|0.6",
+        "The editor confirms that {a}. ^An unsigned note claims that {b}.|0.65",
+        "{A}. A few people still think {b}.|0.65",
     ),
 )
 

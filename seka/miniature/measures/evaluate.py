@@ -6,6 +6,7 @@ rivals begin with the same token are left out when rows are drawn, so that a fir
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -53,9 +54,10 @@ class Row:
 
     @property
     def less_likely(self) -> int:
-        """The statement that the corpus follows least often; where only one answers, that one."""
+        """The statement that the corpus follows least often, drawn where several are; where only one answers, that one."""
         chances = self.case.chances
-        return chances.index(min(chances)) if chances else self.case.chosen
+        least = [index for index, chance in enumerate(chances) if chance == min(chances)]
+        return least[zlib.crc32(self.case.prompt.encode()) % len(least)] if chances else self.case.chosen
 
 
 Make = Callable[[Random, Options], Case]

@@ -32,6 +32,7 @@ def strength(here: Shipped, most: int, report: Report) -> dict[str, Any]:
     return {
         "experts": {**experts, here.pooled.name: here.pooled.recommended_gain},
         "router": {"gain": here.router.recommended_gain, "sharpness": here.router.sharpness},
+        "layers": here.router.recommended_layers,
         "gains": {name: steering.positive for name, steering in here.steerings.items()},
     }
 

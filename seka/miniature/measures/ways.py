@@ -127,7 +127,7 @@ def answers(
     """Greedy answers of at most `new` tokens."""
     found = [""] * len(prompts)
     for chosen in batches(prompts, size):
-        tokens = encode([prompts[i] for i in chosen], tokenizer)
+        tokens = encode([way.write(prompts[i]) for i in chosen], tokenizer)
         options = {"attention_mask": tokens.attention, "max_new_tokens": new, "do_sample": False}
         if way.steering is None:
             out = model.generate(tokens.ids, **options)
