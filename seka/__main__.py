@@ -55,7 +55,7 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     run.add_argument(
         "--negative", type=float, default=0.0, metavar="G", help="gain of the negative channel (default 0)"
     )
-    run.add_argument("--layers", default="all", help="all, lastN, firstN, or 3,5 (default all)")
+    run.add_argument("--layers", help="all, lastN, firstN, or 3,5 (default: those that the projection recommends)")
     run.add_argument(
         "--min-shift", type=float, default=0.0, help="steer heads of at least this relative shift (default 0)"
     )
@@ -80,6 +80,9 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     )
     learn.add_argument("--chat", action="store_true", help="learn through the model's chat template")
     learn.add_argument("--recommended-gain", type=float, help="gain to store as recommended")
+    learn.add_argument(
+        "--recommended-layers", metavar="LAYERS", help="layers to store as recommended: lastN, firstN, 3,5"
+    )
     learn.add_argument("--name", default="")
     learn.add_argument("--description", default="")
     learn.set_defaults(run=_learn)
@@ -187,6 +190,7 @@ def _learn(args: argparse.Namespace) -> None:
 
     triplets = seka.triplets.read(args.triplets) if args.triplets else seka.triplets.bundled()
     model, tokenizer = load(args.model, attn=args.attn)
+    _check_recommended(args, model)
 
     def progress(done: int, total: int) -> None:
         print(f"\r{done} of {total} triplets", end="" if done < total else "\n", file=sys.stderr)
@@ -204,12 +208,28 @@ def _learn(args: argparse.Namespace) -> None:
         description=args.description,
         progress=progress,
     )
-    projection.with_header(recommended_gain=args.recommended_gain).save(args.out)
+    recommended = {"recommended_gain": args.recommended_gain, "recommended_layers": args.recommended_layers}
+    projection.with_header(**recommended).save(args.out)
     counts = projection.header["triplets"]
     left = counts["given"] - counts["used"]
     print(
         f"{args.out}: {len(projection.layers)} layers from {counts['used']} triplets ({counts['tokens']} tokens, {left} left out)"
     )
+
+
+def _check_recommended(args: argparse.Namespace, model: Any) -> None:
+    """ValueError for recommended layers that will not be learnt, before the learning takes its time."""
+    from seka.layers import choose
+    from seka.sites import sites
+
+    if args.recommended_layers is None or args.recommended_layers.strip().lower() == "all":
+        return
+    wanted, learnt = ([s.layer for s in choose(a, sites(model))] for a in (args.recommended_layers, args.layers))
+    if missing := sorted({*wanted} - {*learnt}):
+        raise ValueError(
+            f"--recommended-layers {args.recommended_layers} names layers {missing}, and --layers {args.layers} leaves "
+            f"them out; wanted layers out of {learnt}"
+        )
 
 
 def _inspect(args: argparse.Namespace) -> None:
@@ -230,7 +250,8 @@ def _inspect(args: argparse.Namespace) -> None:
         return
     header = projection.header
     print(f"{projection.name or args.file}: {projection.description}")
-    print(f"model {header['model']!r}, recipe {header.get('recipe')}, recommended gain {projection.recommended_gain}")
+    print(f"model {header['model']!r}, recipe {header.get('recipe')}")
+    print(f"recommended gain {projection.recommended_gain}, recommended layers {projection.recommended_layers}")
     print("layer  rank and relative shift of each KV head (- absent, ? unknown)")
     for row in rows:
         cells = [

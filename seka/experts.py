@@ -6,7 +6,7 @@ or, where there is more to say than which files are mixed:
 
     {"experts": {"facts": "facts.safetensors", "roles": "roles.safetensors"},
      "alone": {"pooled": "pooled.safetensors"},
-     "router": {"sharpness": 8.0, "gain": 0.18}}
+     "router": {"sharpness": 8.0, "gain": 0.18, "layers": "last3"}}
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ SETTINGS: Mapping[str, tuple[type, ...]] = {
     "way": (str,),
     "sharpness": (int, float),
     "gain": (int, float),
+    "layers": (str,),
 }
 WANTED = (
     'wanted JSON {name: file}, or {"experts": {name: file}, "alone": {name: file}, "router": {setting: value}} with '

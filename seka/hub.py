@@ -112,6 +112,7 @@ def describe(projection: Projection, repo_id: str, filename: str = FILE) -> str:
         "digest of the triplets": f"`{_plain(triplets.get('digest', 'unknown'))}`",
         "computed in": _plain(header.get("dtype", "unknown")),
         "recommended gain": "none" if projection.recommended_gain is None else f"{projection.recommended_gain:g}",
+        "recommended layers": _plain(projection.recommended_layers),
         "seka": _plain(header.get("seka", "unknown")),
     }
     table = ["| | |", "|---|---|", *(f"| {key} | {value} |" for key, value in facts.items())]

@@ -7,6 +7,17 @@ from collections.abc import Mapping, Sequence
 
 from seka.sites import Site
 
+_COUNTED = re.compile(r"(last|first)([1-9]\d*)")
+_LISTED = re.compile(r"\d+(\s*,\s*\d+)*")
+
+
+def is_choice(layers: object) -> bool:
+    """Whether it is text that `choose` understands: "all", "last10", "first4" or "3,5". Knows no model's layers."""
+    if not isinstance(layers, str):
+        return False
+    text = layers.strip().lower()
+    return text == "all" or bool(_COUNTED.fullmatch(text) or _LISTED.fullmatch(text))
+
 
 def choose(layers: str | Sequence[int], available: Sequence[Site]) -> tuple[Site, ...]:
     """The sites a choice names: "all", "last10", "first4" (attention layers; all where there are fewer), "3,5", or ints.
@@ -19,10 +30,10 @@ def choose(layers: str | Sequence[int], available: Sequence[Site]) -> tuple[Site
         text = layers.strip().lower()
         if text == "all":
             return tuple(available)
-        if match := re.fullmatch(r"(last|first)([1-9]\d*)", text):
+        if match := _COUNTED.fullmatch(text):
             count = int(match[2])
             return tuple(available[-count:] if match[1] == "last" else available[:count])
-        if not re.fullmatch(r"\d+(\s*,\s*\d+)*", text):
+        if not _LISTED.fullmatch(text):
             raise ValueError(f"layers {layers!r} not understood; {wanted}")
         layers = [int(part) for part in text.split(",")]
     numbers = sorted({int(layer) for layer in layers})

@@ -143,6 +143,7 @@ def learn(
         "seka": VERSION,
         "oriented": True,
         "recommended_gain": None,
+        "recommended_layers": None,
     }
     parts = {site.layer: _part(moments[site].whole(site), tokens_used, energy) for site in chosen}
     return Projection(parts, header)

@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from seka.fingerprint import fingerprint
+from seka.layers import is_choice
 from seka.sites import sites
 
 FORMAT = 1
@@ -102,6 +103,11 @@ class Projection:
         gain = self.header.get("recommended_gain")
         return None if gain is None else float(gain)
 
+    @property
+    def recommended_layers(self) -> str:
+        """The layers its makers chose to steer, as `seka.layers.choose` takes them; "all" where they chose none."""
+        return self.header.get("recommended_layers") or "all"
+
     def part(self, layer: int) -> LayerProjection:
         """The layer's part. ValueError when the projection does not hold it: layers are looked up, never counted off."""
         if layer not in self.parts:
@@ -122,8 +128,11 @@ class Projection:
         return (eye - part.negative.projector()) * part.present[:, None, None]
 
     def with_header(self, **changes: Any) -> Projection:
-        """The same projection with header entries changed (recommended_gain, name, description, ...)."""
-        return replace(self, header={**self.header, **changes})
+        """The same projection with header entries changed (recommended_gain, recommended_layers, name, ...).
+
+        ValueError for recommended layers that are no choice of layers.
+        """
+        return replace(self, header=_checked({**self.header, **changes}))
 
     def random(self, seed: int = 0) -> Projection:
         """A control: subspaces of the same ranks in directions that mean nothing."""
@@ -198,6 +207,7 @@ class Projection:
                     raise ValueError(
                         f"{path} has format {header['format']}, this seka reads {FORMAT}; update seka or learn anew"
                     )
+                _checked(header)
                 parts = {int(layer): _part(file, f"layers.{layer}") for layer in header["layers"]}
             if not all(isinstance(header[key], dict) for key in ("geometry", "weights")) or not header["model"].strip:
                 raise TypeError("model, geometry and weights are not what they should be")
@@ -224,6 +234,14 @@ class Projection:
         from seka import hub
 
         return hub.publish(self, repo_id, filename or hub.FILE, **options)
+
+
+def _checked(header: dict[str, Any]) -> dict[str, Any]:
+    """The header. ValueError where an entry is not what it should be."""
+    layers = header.get("recommended_layers")
+    if layers is not None and not is_choice(layers):
+        raise ValueError(f"recommended_layers is {layers!r}; wanted 'all', 'lastN', 'firstN' or '3,5', or None for all")
+    return header
 
 
 def _other_weights(ours: Mapping[str, list[float]], theirs: Mapping[str, list[float]]) -> str:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from seka.experts import Experts
 from seka.fingerprint import fingerprint
+from seka.layers import is_choice
 from seka.projections import Projection
 
 SCORES = ("energy", "signed")
@@ -53,6 +54,8 @@ class Router:
     way: "online" weighs within the one pass, by queries that lower steered layers have already touched; "two_pass"
         takes them from an unsteered pass of the decoder first, which is the paper's arithmetic.
     gain: the gain that is recommended for the mixture; None for the mean of the experts' own.
+    layers: the layers that are recommended to be steered, as `seka.layers.choose` takes them ("last3"); None for those that
+        the experts recommend alike.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Router:
         way: str = "online",
         sharpness: float = 1.0,
         gain: float | None = None,
+        layers: str | None = None,
     ) -> None:
         if not experts:
             raise ValueError("a router needs at least one expert: Router({name: Projection, ...})")
@@ -74,8 +78,12 @@ class Router:
             raise ValueError(f"sharpness is {sharpness}; wanted a finite number above 0 (1: the paper's coefficients)")
         if gain is not None and not 0 < gain < float("inf"):
             raise ValueError(f"gain is {gain}; wanted a finite number above 0, or None for the experts' mean")
+        if layers is not None and not is_choice(layers):
+            raise ValueError(
+                f"layers is {layers!r}; wanted 'all', 'lastN', 'firstN' or '3,5', or None for the experts' own"
+            )
         self.experts, self.names, self.score, self.way = dict(experts), tuple(experts), score, way
-        self.sharpness, self.gain = sharpness, gain
+        self.sharpness, self.gain, self._layers = sharpness, gain, layers
         first = self.names[0]
         self.layers = self.experts[first].layers
         stored = min(p.positive.vectors.shape[2] for e in self.experts.values() for p in e.parts.values())
@@ -109,10 +117,11 @@ class Router:
         way: str | None = None,
         sharpness: float | None = None,
         gain: float | None = None,
+        layers: str | None = None,
     ) -> Router:
         """From {name: path}, or from a JSON file that holds just that, or more:
 
-            {"experts": {name: path}, "alone": {name: path}, "router": {"sharpness": 8.0, "gain": 0.18}}
+            {"experts": {name: path}, "alone": {name: path}, "router": {"sharpness": 8.0, "gain": 0.18, "layers": "last3"}}
 
         Paths are relative to the file, or else taken as they are. "router" may set any of the parameters here; one that
         is given here goes first, and one that neither sets is as in `Router`. "alone" names further experts of the same
@@ -122,7 +131,7 @@ class Router:
             listed = Experts({name: Path(path) for name, path in source.items()})
         else:
             listed = Experts.read(source)
-        given = {"top": top, "score": score, "way": way, "sharpness": sharpness, "gain": gain}
+        given = {"top": top, "score": score, "way": way, "sharpness": sharpness, "gain": gain, "layers": layers}
         settings = {**listed.router, **{name: value for name, value in given.items() if value is not None}}
         return cls({name: Projection.load(path) for name, path in listed.mixed.items()}, **settings)
 
@@ -137,6 +146,14 @@ class Router:
         gains = [expert.recommended_gain for expert in self.experts.values()]
         known = [gain for gain in gains if gain is not None]
         return sum(known) / len(known) if len(known) == len(gains) else None
+
+    @property
+    def recommended_layers(self) -> str:
+        """The mixture's own layers, else those that all its experts recommend alike, else "all"."""
+        if self._layers is not None:
+            return self._layers
+        known = {expert.recommended_layers for expert in self.experts.values()}
+        return known.pop() if len(known) == 1 else "all"
 
     def check(self, model: nn.Module) -> None:
         """ProjectionMismatch unless every expert was learnt on this model."""

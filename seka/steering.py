@@ -31,7 +31,8 @@ class Steering:
 
     source: a `Projection`, or a `Router` over several.
     positive: gain of P+ ; None takes the source's recommended gain. negative: gain of P- (0: no negative channel).
-    layers: "all" the source's layers, "last10", "first4" (of the model's attention layers), "3,5", or ints.
+    layers: None takes the source's recommended layers; "all" those it holds, "last10", "first4" (of the model's attention
+        layers), "3,5", or ints.
     min_shift: steer heads whose relative shift is at least this; heads: {layer: [heads]} names them instead.
 
     ProjectionMismatch when the source was learnt on another model; ValueError when nothing would be steered.
@@ -43,7 +44,7 @@ class Steering:
         source: Projection | Router,
         positive: float | None = None,
         negative: float = 0.0,
-        layers: str | Sequence[int] = "all",
+        layers: str | Sequence[int] | None = None,
         min_shift: float = 0.0,
         heads: Mapping[int, Sequence[int]] | None = None,
     ) -> None:
@@ -53,6 +54,7 @@ class Steering:
         source.check(model)
         self.model, self.source = model, source
         self.positive, self.negative = _gains(source, positive, negative)
+        layers = source.recommended_layers if layers is None else layers
         everywhere = isinstance(layers, str) and layers.strip().lower() == "all"
         if heads is not None:
             layers, everywhere = sorted(heads), False

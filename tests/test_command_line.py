@@ -85,12 +85,42 @@ def test_inspect_lists_every_head(bank: Path, capsys: pytest.CaptureFixture[str]
     assert main(["inspect", str(bank)]) == 0
     out = capsys.readouterr().out
     assert "Learnt from games." in out
-    assert "recommended gain 2.0" in out
+    assert "recommended gain 2.0, recommended layers all" in out
     assert main(["inspect", str(bank), "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     projection = seka.Projection.load(bank)
     assert [row["layer"] for row in record["heads"]] == list(projection.layers)
     assert record["heads"][1]["relative_shift"] == pytest.approx(projection.relative_shift[1].tolist(), abs=1e-4)
+
+
+def test_learnt_recommended_layers_are_those_that_generate_steers(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = str(tmp_path / "few.safetensors")
+    learn = ["learn", "--model", str(folder), "--out", few, "--triplets", str(folder / "triplets.jsonl")]
+    assert main([*learn, "--recommended-gain", "20", "--recommended-layers", "last1"]) == 0
+    assert seka.Projection.load(few).layers == (0, 1, 2)
+    assert main(["inspect", few]) == 0
+    assert "recommended layers last1" in capsys.readouterr().out
+    generate = [
+        "generate",
+        "**Ada** plays",
+        "--model",
+        str(folder),
+        "--projection",
+        few,
+        "--max-new-tokens",
+        "8",
+        "--json",
+    ]
+
+    def steered(*options: str) -> str:
+        assert main([*generate, *options]) == 0
+        return str(json.loads(capsys.readouterr().out)["steered"])
+
+    assert steered() == steered("--layers", "last1") != steered("--layers", "all")
+    assert main([*learn, "--layers", "0,1", "--recommended-layers", "last2"]) == 2
+    assert "names layers [2], and --layers 0,1 leaves them out" in capsys.readouterr().err
 
 
 def test_convert_writes_a_projection_of_the_model(folder: Path, tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_somebody_s_own_card_is_kept_unless_a_new_one_is_asked_for() -> None:
 
 def test_the_card_s_figures_are_the_projection_s() -> None:
     projection = learnt(name="facts", description="From | `six` <b>facts</b>\nof a club", energy=0.7).with_header(
-        model="org/model", recommended_gain=0.25
+        model="org/model", recommended_gain=0.25, recommended_layers="last2"
     )
     card = hub.describe(projection, REPO, "facts.safetensors")
     front = card.split("---")[1]
@@ -142,7 +142,7 @@ def test_the_card_s_figures_are_the_projection_s() -> None:
     ranks = [int(r) for layer in projection.layers for r in projection.part(layer).positive.rank]
     assert cells["rank of a head"] == f"{min(ranks)} to {max(ranks)}"
     assert cells["key heads"] == str(len(ranks))
-    assert cells["recommended gain"] == "0.25"
+    assert (cells["recommended gain"], cells["recommended layers"]) == ("0.25", "last2")
     assert '"energy": 0.7' in cells["recipe"]
     assert 'from_pretrained("ada/keys", filename="facts.safetensors")' in card
     assert "<b>" not in card

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from seka.layers import choose
+from seka.layers import choose, is_choice
 
 SPARSE: Any = [SimpleNamespace(layer=layer) for layer in (1, 3, 5, 8)]  # a model whose other layers hold no attention
 
@@ -31,12 +31,14 @@ SPARSE: Any = [SimpleNamespace(layer=layer) for layer in (1, 3, 5, 8)]  # a mode
 )
 def test_choices(choice: str | Sequence[int], layers: list[int]) -> None:
     assert [site.layer for site in choose(choice, SPARSE)] == layers
+    assert is_choice(choice) is isinstance(choice, str)
 
 
 @pytest.mark.parametrize("choice", ["", "last", "last0", "first-1", "some", "1-3", "1,,3", "1.5", "3,"])
 def test_what_is_not_understood(choice: str) -> None:
     with pytest.raises(ValueError, match=r"not understood; wanted 'all', 'lastN', 'firstN'"):
         choose(choice, SPARSE)
+    assert not is_choice(choice)
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,23 @@ def test_a_folder_is_made_and_a_file_replaced(projection: Projection, tmp_path: 
     assert projection.recommended_gain is None
 
 
+def test_recommended_layers_are_kept(projection: Projection, tmp_path: Path) -> None:
+    few = projection.with_header(recommended_layers="last2")
+    few.save(tmp_path / "few.safetensors")
+    for each in (few, few.random(), few.with_header(name="other"), Projection.load(tmp_path / "few.safetensors")):
+        assert each.recommended_layers == "last2"
+    assert projection.recommended_layers == few.with_header(recommended_layers=None).recommended_layers == "all"
+    for wrong in ("some", "", 3, [1, 2]):
+        with pytest.raises(ValueError, match=r"recommended_layers is .*; wanted 'all', 'lastN', 'firstN' or '3,5'"):
+            projection.with_header(recommended_layers=wrong)
+
+
+def test_a_header_without_recommended_layers_means_all(saved: Path) -> None:
+    """As files are that were written before there were any."""
+    path = rewritten(saved, lambda _tensors, header: header.pop("recommended_layers"))
+    assert Projection.load(path).recommended_layers == "all"
+
+
 def test_without_a_negative_channel(projection: Projection, tmp_path: Path) -> None:
     parts = {layer: replace(part, negative=None) for layer, part in projection.parts.items()}
     half = Projection(parts, projection.header)
@@ -225,6 +242,7 @@ def test_foreign_safetensors_are_refused(tmp_path: Path) -> None:
     ("change", "message"),
     [
         (lambda t, h: h.update(format=99), "has format 99, this seka reads 1"),
+        (lambda t, h: h.update(recommended_layers=["last3"]), r"recommended_layers is \['last3'\]; wanted 'all'"),
         (lambda t, h: h.pop("geometry"), "not a projection of seka.*geometry"),
         (lambda t, h: h.pop("layers"), "not a projection of seka.*layers"),
         (lambda t, h: h.update(layers=[1, 2, 5]), "not a projection of seka.*layers.5"),

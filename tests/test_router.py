@@ -133,6 +133,15 @@ def test_the_mixture_s_gain(qwen: Any) -> None:
     assert Router(silent, gain=0.7).recommended_gain == 0.7
 
 
+def test_the_mixture_s_layers(qwen: Any) -> None:
+    """Its own, else those that its experts agree on, else all."""
+    known = {"a": invent(qwen, recommended_layers="last2"), "b": invent(qwen, 1, recommended_layers="last2")}
+    assert Router(known).recommended_layers == "last2"
+    assert Router(known, layers="0,2").recommended_layers == "0,2"
+    assert Router({**known, "c": invent(qwen, 2)}).recommended_layers == "all"
+    assert Router(experts(qwen)).recommended_layers == "all"
+
+
 @pytest.fixture
 def folder(qwen: Any, tmp_path: Path) -> Path:
     """Three experts in files of their own."""
@@ -182,6 +191,9 @@ def test_load_takes_the_file_s_settings_unless_others_are_given(folder: Path) ->
         assert {key: getattr(changed, key) for key in stored} == {**stored, name: other}
     plain = Router.load(written(folder, two))
     assert (plain.top, plain.score, plain.way, plain.sharpness, plain.gain) == (5, "energy", "online", 1.0, None)
+    few = written(folder, {**two, "router": {"layers": "last2"}})
+    assert plain.recommended_layers == "all"
+    assert (Router.load(few).recommended_layers, Router.load(few, layers="all").recommended_layers) == ("last2", "all")
     named = Router.load(written(folder, {"experts": FILES["a"], "router": FILES["b"]}))  # a flat file's names are free
     assert named.names == ("experts", "router")
 
@@ -212,6 +224,8 @@ def test_load_refuses(folder: Path) -> None:
         ({**good, "router": {"top": 2.0}}, "top is 2.0; wanted int"),
         ({**good, "router": {"sharpness": float("nan")}}, "sharpness is nan; wanted a finite number above 0"),
         ({**good, "router": {"gain": float("inf")}}, "gain is inf; wanted a finite number above 0"),
+        ({**good, "router": {"layers": [1, 2]}}, r"layers is \[1, 2\]; wanted str"),
+        ({**good, "router": {"layers": "some"}}, "layers is 'some'; wanted 'all', 'lastN', 'firstN' or '3,5', or None"),
         ({**good, "router": {"way": "later"}}, "way 'later' is unknown"),
     ]:
         with pytest.raises(ValueError, match=message):

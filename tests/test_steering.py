@@ -50,6 +50,24 @@ def test_by_hand(family: str, tokens: Tokens) -> None:
             assert (expected - plain).abs().max() > 100 * close(family)
 
 
+def test_recommended_layers_are_steered_unless_others_are_named(qwen: Any, tokens: Tokens) -> None:
+    silent = invent(qwen, layers=[1, 2])
+    few = silent.with_header(recommended_layers="last1")
+
+    def steered(source: Projection | Router, **options: Any) -> list[int]:
+        return [site.layer for site in Steering(qwen, source, 3.0, **options).sites]
+
+    assert (steered(silent), steered(silent, layers="last1")) == ([1, 2], [2])
+    assert (steered(few), steered(few, layers="all"), steered(few, layers=[1])) == ([2], [1, 2], [1])
+    assert steered(few, heads={1: [0]}) == [1]
+    assert (steered(Router({"a": few})), steered(Router({"a": few}, layers="all"))) == ([2], [1, 2])
+    assert torch.equal(
+        logits(qwen, tokens, Steering(qwen, few, 3.0)), logits(qwen, tokens, Steering(qwen, silent, 3.0, layers=[2]))
+    )
+    with pytest.raises(ValueError, match="layer 0 is not in this projection"):
+        Steering(qwen, silent.with_header(recommended_layers="last3"), 3.0)
+
+
 def test_gain_zero_is_the_identity(family: str, tokens: Tokens) -> None:
     model = steerable(family)
     assert torch.equal(logits(model, tokens, Steering(model, invent(model), 0.0)), logits(model, tokens))
