@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -74,8 +75,10 @@ def test_the_exported_model_computes_the_same_logits():
 def test_a_document_skips_positions_once_and_stays_in_the_context(random, size):
     assert skipping(random, size, 0.0, 64) == [*range(size)]
     places = skipping(random, size, 1.0, 64)
-    steps = [b - a for a, b in zip(places, places[1:], strict=False)]
-    assert places[0] == 0 and places[-1] < 64 and len(places) == size
+    steps = [b - a for a, b in pairwise(places)]
+    assert places[0] == 0
+    assert places[-1] < 64
+    assert len(places) == size
     assert all(step >= 1 for step in steps)
     assert sum(step > 1 for step in steps) == (size > 1)
 
