@@ -11,7 +11,7 @@ import gradio as gr
 from app import actions, look
 from app.models import Studio
 from app.views import View
-from app.wiring import NAMES, QUIET, TOGETHER, Stops, Wrapper, as_is, settings
+from app.wiring import NAMES, RUNNING, Stops, Wrapper, settings
 
 #: Pinned runs stay in the browser: assets/pins.js copies cards here.
 PINS = (
@@ -89,13 +89,9 @@ def wire(
     page.unload(stops.leave)
 
     def compare(request: gr.Request, text: str, *values: Any) -> Iterator[list[Any]]:
-        flag = stops.flag(request.session_hash)
-        try:
+        with stops.running(request.session_hash) as flag:
             for view in actions.compare(studio, text, settings(values), flag.is_set):
                 yield outputs(view)
-        finally:
-            flag.set()
-            stops.drop(request.session_hash, flag)
 
     def check(request: gr.Request, text: str, *values: Any) -> list[Any]:
         # Other fields may be folded away, where nobody would read a refusal; the run says it in the status line.
@@ -106,15 +102,9 @@ def wire(
 
     event = gr.on(
         [controls.run.click, inputs[0].submit], gpu(compare), inputs, shown,
-        concurrency_id="model", concurrency_limit=TOGETHER, trigger_mode="once", validator=check,
-        show_progress="minimal", show_progress_on=[controls.status], api_visibility="private", api_name="run",
+        validator=check, show_progress_on=[controls.status], api_name="run", **RUNNING,
     )  # fmt: skip
-
-    def stop(request: gr.Request) -> None:
-        stops.stop(request.session_hash)
-
-    # On ZeroGPU the run is another process, which sees no flag of ours: there the event itself is cancelled.
-    controls.stop.click(stop, None, None, cancels=None if gpu is as_is else [event], **QUIET)
+    stops.button(controls.stop, event, gpu)
     answers.pin.click(None, None, None, js="() => { seka.pin(); return []; }", api_visibility="private")
     answers.differ.change(
         None, answers.differ, None, js="(on) => { seka.differences(on); return []; }", api_visibility="private"

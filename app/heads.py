@@ -16,7 +16,7 @@ from app import actions, head_words, maps, words
 from app.choices import Choices
 from app.models import Studio
 from app.views import View
-from app.wiring import QUIET, TOGETHER, Stops, Wrapper, as_is, settings
+from app.wiring import QUIET, RUNNING, Stops, Wrapper, settings
 
 SENSITIVITY = (
     "<h3>Sensitivity</h3><p>How far a head\u2019s keys move when their token is what a question asks for, against the key\u2019s "
@@ -136,31 +136,23 @@ def _measuring(page: gr.Blocks, studio: Studio, heads: Heads, inputs: list[Any],
 
     def measure(request: gr.Request, measured: Any, text: str, *values: Any) -> Iterator[list[Any]]:
         stops.arm(request.session_hash)
-        flag = stops.flag(request.session_hash)
         before = head_words.effect(measured or {})
-        try:
-            for found in maps.measure(studio, text, settings(values)):
-                if flag.is_set():
-                    yield [words.notice(["Stopped before every layer was measured."]) + before, gr.skip(), gr.skip()]
-                    return
-                if isinstance(found, str):
-                    yield [escape(found), gr.skip(), gr.skip()]
-                else:
-                    yield [head_words.effect(found), gr.Plot(head_words.effect_map(found), visible=True), found]
-        except Exception as error:  # a visitor never sees a traceback
-            yield [words.notice([escape(actions.explain(error))], "error") + before, gr.skip(), gr.skip()]
-        finally:
-            flag.set()
-            stops.drop(request.session_hash, flag)
+        with stops.running(request.session_hash) as flag:
+            try:
+                for found in maps.measure(studio, text, settings(values)):
+                    if flag.is_set():
+                        said = words.notice(["Stopped before every layer was measured."])
+                        yield [said + before, gr.skip(), gr.skip()]
+                        return
+                    if isinstance(found, str):
+                        yield [escape(found), gr.skip(), gr.skip()]
+                    else:
+                        yield [head_words.effect(found), gr.Plot(head_words.effect_map(found), visible=True), found]
+            except Exception as error:  # a visitor never sees a traceback
+                yield [words.notice([escape(actions.explain(error))], "error") + before, gr.skip(), gr.skip()]
 
     event = heads.measure.click(
         gpu(measure), [heads.measured, *inputs], [heads.effect_said, heads.effect, heads.measured],
-        concurrency_id="model", concurrency_limit=TOGETHER, trigger_mode="once",
-        show_progress="minimal", show_progress_on=[heads.effect_said], api_visibility="private", api_name="measure",
+        show_progress_on=[heads.effect_said], api_name="measure", **RUNNING,
     )  # fmt: skip
-
-    def stop(request: gr.Request) -> None:
-        stops.stop(request.session_hash)
-
-    # On ZeroGPU measuring is another process, which sees no flag of ours: there the event itself is cancelled.
-    heads.stop.click(stop, None, None, cancels=None if gpu is as_is else [event], **QUIET)
+    stops.button(heads.stop, event, gpu)

@@ -11,7 +11,7 @@ import gradio as gr
 from app import strengths
 from app.models import Studio
 from app.strengths import Shown
-from app.wiring import QUIET, TOGETHER, Stops, Wrapper, as_is, settings
+from app.wiring import RUNNING, Stops, Wrapper, settings
 
 
 @dataclass(frozen=True)
@@ -65,21 +65,12 @@ def wire(page: gr.Blocks, studio: Studio, panel: Sweep, inputs: list[Any], gpu: 
         return [gr.validate(True, "") for _ in values]
 
     def sweep(request: gr.Request, text: str, *values: Any) -> Iterator[list[Any]]:
-        flag = stops.flag(request.session_hash)
-        try:
+        with stops.running(request.session_hash) as flag:
             for shown in strengths.sweep(studio, text, settings(values), flag.is_set):
                 yield outputs(shown)
-        finally:
-            flag.set()
-            stops.drop(request.session_hash, flag)
 
     event = panel.run.click(
         gpu(sweep), inputs, panel.shown,
-        concurrency_id="model", concurrency_limit=TOGETHER, trigger_mode="once", validator=arm,
-        show_progress="minimal", show_progress_on=[panel.status], api_visibility="private", api_name="strengths",
+        validator=arm, show_progress_on=[panel.status], api_name="strengths", **RUNNING,
     )  # fmt: skip
-
-    def stop(request: gr.Request) -> None:
-        stops.stop(request.session_hash)
-
-    panel.stop.click(stop, None, None, cancels=None if gpu is as_is else [event], **QUIET)
+    stops.button(panel.stop, event, gpu)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any
 
@@ -17,6 +18,14 @@ NAMES = [field.name for field in fields(Settings)]
 #: Comparisons that run at the same time; they take turns, step by step, on the one model.
 TOGETHER = 2
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+#: Options of events that run the model.
+RUNNING: dict[str, Any] = {
+    "concurrency_id": "model",
+    "concurrency_limit": TOGETHER,
+    "trigger_mode": "once",
+    "show_progress": "minimal",
+    "api_visibility": "private",
+}
 
 
 def as_is(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,22 +43,31 @@ class Stops:
         """A fresh flag for the run that asks to begin."""
         self._flags[session] = threading.Event()
 
-    def flag(self, session: str | None) -> threading.Event:
-        return self._flags.setdefault(session, threading.Event())
-
-    def stop(self, session: str | None) -> None:
-        if flag := self._flags.get(session):
+    @contextmanager
+    def running(self, session: str | None) -> Iterator[threading.Event]:
+        """The flag of a run, while it lasts. At its end a flag that a newer one has armed stays."""
+        flag = self._flags.setdefault(session, threading.Event())
+        try:
+            yield flag
+        finally:
             flag.set()
+            if self._flags.get(session) is flag:
+                del self._flags[session]
 
-    def drop(self, session: str | None, flag: threading.Event) -> None:
-        """A run is over; a flag that a newer one has armed stays."""
-        if self._flags.get(session) is flag:
-            del self._flags[session]
+    def stop(self, request: gr.Request) -> None:
+        """What runs for the visitor stops."""
+        if flag := self._flags.get(request.session_hash):
+            flag.set()
 
     def leave(self, request: gr.Request) -> None:
         """The visitor is gone: what runs for him stops, and what waits in the queue leaves no flag behind."""
         if flag := self._flags.pop(request.session_hash, None):
             flag.set()
+
+    def button(self, button: gr.Button, event: Any, gpu: Wrapper) -> None:
+        """Connect the button that stops `event`'s run."""
+        # On ZeroGPU the run is another process, which sees no flag of ours: there the event itself is cancelled.
+        button.click(self.stop, None, None, cancels=None if gpu is as_is else [event], **QUIET)
 
 
 def fitting(studio: Studio, settings: Settings) -> Settings:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -180,28 +179,26 @@ def test_an_excerpt_is_short_and_shows_the_first_mark(at: int) -> None:
 def test_a_visitor_who_leaves_stops_his_run_and_leaves_nothing_behind() -> None:
     stops, gone = Stops(), SimpleNamespace(session_hash="gone")
     stops.arm("gone")  # waits in the queue, and never runs
-    flag = stops.flag("gone")
     stops.arm("stays")
-    stops.leave(gone)  # type: ignore[arg-type]
-    stops.leave(gone)  # type: ignore[arg-type]
-    assert flag.is_set()
-    assert list(stops._flags) == ["stays"]
-    stops.stop("gone")
+    with stops.running("gone") as flag:
+        stops.leave(gone)  # type: ignore[arg-type]
+        stops.leave(gone)  # type: ignore[arg-type]
+        assert flag.is_set()
+        assert list(stops._flags) == ["stays"]
+        stops.stop(gone)  # type: ignore[arg-type]
     assert list(stops._flags) == ["stays"]
 
 
 def test_the_end_of_a_run_leaves_a_newer_one_s_flag() -> None:
-    stops = Stops()
-    old = stops.flag("a")
-    stops.arm("a")
-    new = stops.flag("a")
-    stops.drop("a", old)
-    stops.stop("a")
-    assert new.is_set()
-    assert not old.is_set()
-    stops.drop("a", new)
+    stops, visitor = Stops(), SimpleNamespace(session_hash="a")
+    with ExitStack() as newer:
+        with stops.running("a") as old:
+            stops.arm("a")
+            new = newer.enter_context(stops.running("a"))
+            stops.stop(visitor)  # type: ignore[arg-type]
+            assert (old.is_set(), new.is_set()) == (False, True)
+        assert stops._flags == {"a": new}
     assert not stops._flags
-    assert isinstance(new, threading.Event)
 
 
 # ---- the sweep ----
