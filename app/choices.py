@@ -44,13 +44,9 @@ def build(studio: Studio, chosen: Settings) -> Choices:
     with gr.Accordion("Advanced", open=False, elem_id="advanced"):
         with gr.Row():
             layers = gr.Textbox(
-                chosen.layers,
-                label="Layers",
-                info="all, last4, first2, or 3,5",
-                max_lines=1,
-                min_width=130,
+                chosen.layers, label="Layers", info="all, last4, first2, or 3,5", max_lines=1, min_width=130,
                 elem_id="layers",
-            )
+            )  # fmt: skip
             shift = gr.Number(
                 chosen.min_shift, label="Head threshold", info="least relative shift; 0 steers every head", minimum=0,
                 step=0.01, min_width=130, elem_id="min-shift",
@@ -61,14 +57,9 @@ def build(studio: Studio, chosen: Settings) -> Choices:
         )  # fmt: skip
         with gr.Row():
             heat = gr.Number(
-                chosen.temperature,
-                label="Temperature",
-                info="0 is greedy",
-                minimum=0,
-                maximum=5,
-                step=0.1,
+                chosen.temperature, label="Temperature", info="0 is greedy", minimum=0, maximum=5, step=0.1,
                 min_width=130,
-            )
+            )  # fmt: skip
             seed = gr.Number(
                 chosen.seed, label="Seed", info="the same noise for both", precision=0, minimum=0, min_width=130
             )
