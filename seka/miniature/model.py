@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -249,8 +249,3 @@ def adopt(network: Network, folder: Path, tokenizer: PreTrainedTokenizerFast) ->
             drawn = torch.randn(len(parts), known.shape[1], generator=torch.Generator().manual_seed(0))
             known[parts] = known.mean(0) + known.std(0) * drawn
     network.load_state_dict(state)
-
-
-def shape_dict(shape: Shape) -> dict[str, float]:
-    """The sizes as plain values, for files."""
-    return asdict(shape)

@@ -23,13 +23,11 @@ STOP = re.compile(r"[^.\n]*[.\n]?")
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement of a prompt: its place, the value it gives, and that value's place, in code points."""
+    """One statement of a prompt: its place, in code points, and the value it gives."""
 
     start: int
     end: int
     value: str
-    value_start: int
-    value_end: int
 
 
 @dataclass(frozen=True)
@@ -119,9 +117,7 @@ def finish(kind: str, text: str, ends: list[str], given: list[str], chosen: int,
     statements, answers, stops = [], [], []
     for index, what in enumerate(given):
         if index in places:
-            start, end = places[index]
-            at = prompt.rindex(what, start, end)
-            statements.append(Statement(start, end, what, at, at + len(what)))
+            statements.append(Statement(*places[index], what))
             answers.append(" " + what)
             stops.append(stop(ends[index]))
     return Case(

@@ -98,12 +98,7 @@ def compete(random: Random, options: Options, kind: str, task: Task) -> Case:
     shared, answers, ends = parted(task.outputs)
     prompt, places = s.unwrap(text.replace("{b}", task.body).replace("{l}", task.label + shared))
     chosen = 0 if single or random.random() < float(prior) else 1
-    statements = []
-    for index in sorted(places):
-        start, end = places[index]
-        at = prompt.rfind(task.asked[index], start, end)
-        spot = (at, at + len(task.asked[index])) if at >= 0 and not task.given else (start, end)
-        statements.append(Statement(start, end, (task.given or task.asked)[index], *spot))
+    statements = [Statement(*places[index], (task.given or task.asked)[index]) for index in sorted(places)]
     shown = len(statements)
     return Case(
         kind,
@@ -136,7 +131,7 @@ def alike(one: str, other: str) -> int:
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
-def two(random: Random, options: Options, draw: Callable[[], str]) -> tuple[str, str]:
+def two(draw: Callable[[], str]) -> tuple[str, str]:
     """Two draws that do not begin alike."""
     first = draw()
     while True:
@@ -157,7 +152,7 @@ def opening(random: Random, options: Options = TRAINING) -> Case:
     def draw() -> str:
         return random.choice(GREETINGS) if random.random() < 0.3 else phrase(random, options)
 
-    asked = two(random, options, draw)
+    asked = two(draw)
     reply = deed(random, person(random, options.words))
     outputs = (f"{asked[0]}, {reply}.", f"{asked[1]}, {reply}.")
     return compete(random, options, "opening", Task(asked, outputs, random.choice(("Reply:", "Answer:", "Letter:"))))
@@ -165,7 +160,7 @@ def opening(random: Random, options: Options = TRAINING) -> Case:
 
 def ending(random: Random, options: Options = TRAINING) -> Case:
     """Two rules for the last words of a reply."""
-    asked = two(random, options, lambda: phrase(random, options))
+    asked = two(lambda: phrase(random, options))
     reply = sentence(deed(random, person(random, options.words)))
     outputs = (f"{reply}, {asked[0]}.", f"{reply}, {asked[1]}.")
     return compete(random, options, "ending", Task(asked, outputs, random.choice(("Reply:", "Answer:", "Text:"))))
@@ -174,9 +169,7 @@ def ending(random: Random, options: Options = TRAINING) -> Case:
 def signature(random: Random, options: Options = TRAINING) -> Case:
     """Two rules for the name under a letter."""
     asked = two(
-        random,
-        options,
-        lambda: grown(random, "person", options.words) if random.random() < 0.3 else person(random, options.words),
+        lambda: grown(random, "person", options.words) if random.random() < 0.3 else person(random, options.words)
     )
     body = f"Dear {someone(random, options, ' '.join(asked))}, {deed(random, 'I')}."
     label = random.choice(("Signed:", "Yours,", "Best wishes from", "With love from"))
@@ -193,7 +186,7 @@ def pronouns(random: Random, options: Options = TRAINING) -> Case:
             return random.choice(FORMS)
         return random.choice(TITLES) if roll < 0.7 else someone(random, options, who)
 
-    asked = two(random, options, draw)
+    asked = two(draw)
     deeds = [deed(random, who) for _ in range(random.choice((1, 2, 2, 3)))]
     first, second = (". ".join(sentence(text.replace(who, name)) for text in deeds) + "." for name in asked)
     label = random.choice(("Rewritten:", "Rewritten:", "New text:", "Reply:"))

@@ -44,7 +44,7 @@ def quote(random: Random, options: Options = TRAINING) -> Case:
             return deed(random, person(random, options.words))
         return " ".join(phrase(random, options) for _ in range(random.choice((1, 1, 2, 3))))
 
-    asked = two(random, options, draw)
+    asked = two(draw)
     return compete(random, options, "quote", Task(asked, ended(asked), random.choice(("Reply:", "Answer:", "Copy:"))))
 
 
@@ -61,14 +61,14 @@ def yesno(random: Random, options: Options = TRAINING) -> Case:
         drawn = new_fact(random, options, fact.relation, fact.who)
         other = s.Fact(fact.relation, fact.who, drawn.what, fact.noun)
     question = f"Is it true that {bare(other, style)}?"
-    asked = two(random, options, lambda: phrase(random, options))
+    asked = two(lambda: phrase(random, options))
     body = f"{sentence(said)}. {question}"
     return compete(random, options, "yesno", Task(asked, ended(asked), "Answer:", body, {"y": "yes" if true else "no"}))
 
 
 def replace_word(random: Random, options: Options = TRAINING) -> Case:
     """By which word another one in a sentence is to be replaced."""
-    asked = two(random, options, lambda: phrase(random, options))
+    asked = two(lambda: phrase(random, options))
     while True:
         text = sentence(deed(random, person(random, options.words)))
         found = NOUN.search(text)
@@ -87,7 +87,7 @@ def title(random: Random, options: Options = TRAINING) -> Case:
             return "The " + value(random, "modified", options.words).title()
         return " ".join(word.capitalize() for word in phrase(random, options).split())
 
-    asked = two(random, options, lambda: draw().removeprefix("The The "))
+    asked = two(lambda: draw().removeprefix("The The "))
     body = " ".join(filler(random) for _ in range(random.choice((1, 2, 3))))
     return compete(random, options, "title", Task(asked, ended(asked), random.choice(("Title:", "Heading:")), body))
 
@@ -95,9 +95,7 @@ def title(random: Random, options: Options = TRAINING) -> Case:
 def greeting(random: Random, options: Options = TRAINING) -> Case:
     """Two ways to greet somebody."""
     who = person(random, options.words)
-    asked = two(
-        random, options, lambda: random.choice(HELLOS) if random.random() < 0.6 else phrase(random, options).lower()
-    )
+    asked = two(lambda: random.choice(HELLOS) if random.random() < 0.6 else phrase(random, options).lower())
     outputs = ended(asked, "{v}, " + who + ".")
     return compete(random, options, "greeting", Task(asked, outputs, "Reply:", "", {"X": who}))
 
@@ -106,9 +104,7 @@ def order(random: Random, options: Options = TRAINING) -> Case:
     """Two orders, and a report of the one that was carried out."""
     wording, kind, report = random.choice(ORDERS)
     many = random.random() < 0.4 and kind not in ("place", "day")
-    asked = two(
-        random, options, lambda: grown(random, kind, options.words) if many else value(random, kind, options.words)
-    )
+    asked = two(lambda: grown(random, kind, options.words) if many else value(random, kind, options.words))
     fixed = {"O": value(random, "object"), "A": value(random, "animal"), "P": value(random, "place")}
     fixed["X"] = someone(random, options, " ".join(asked))
     for slot, word in fixed.items():
@@ -120,7 +116,7 @@ def order(random: Random, options: Options = TRAINING) -> Case:
 
 def language(random: Random, options: Options = TRAINING) -> Case:
     """Two languages for a reply, which begins with the language's name."""
-    asked = two(random, options, lambda: value(random, "language", options.words))
+    asked = two(lambda: value(random, "language", options.words))
     label = random.choice(("Language:", "The reply in", "Translated into"))
     wording = "{v}." if label == "Language:" else "{v} follows."
     return compete(random, options, "language", Task(asked, ended(asked, wording), label, filler(random)))
@@ -153,7 +149,7 @@ def number(random: Random, options: Options = TRAINING) -> Case:
 
 def pick(random: Random, options: Options = TRAINING) -> Case:
     """Which word of a list to say: the first, the second, the last."""
-    items = list(two(random, options, lambda: phrase(random, options)))
+    items = list(two(lambda: phrase(random, options)))
     while len(items) < random.choice((2, 3, 4)):
         drawn = phrase(random, options)
         if all(drawn[:2].lower() != item[:2].lower() and drawn not in item and item not in drawn for item in items):
@@ -192,7 +188,7 @@ def bullet(random: Random, options: Options = TRAINING) -> Case:
 
 def unit(random: Random, options: Options = TRAINING) -> Case:
     """In what a price is counted."""
-    asked = two(random, options, lambda: value(random, "nonce_word", options.words) + random.choice(("s", "")))
+    asked = two(lambda: value(random, "nonce_word", options.words) + random.choice(("s", "")))
     noun, price = value(random, "object", options.words), random.randint(2, 400)
     body = f"The {noun} costs {price}."
     outputs = (f"{price} {asked[0]}.", f"{price} {asked[1]}.")
