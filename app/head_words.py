@@ -16,19 +16,12 @@ from torch import Tensor
 
 from app.tables import percent, quoted
 from app.words import plural
-from seka.effects import rank_correlation
+from seka.effects import agreement, rank_correlation
 
 #: {layer: [H]} of plain data, layers as text; None where a head has no value.
 Plain = Mapping[str, list[float | None]]
 #: (layer, KV head)
 Place = tuple[int, int]
-#: Least rank correlation of each sentence on how the two maps agree.
-AGREEMENT = (
-    (0.7, "rank the heads much alike"),
-    (0.3, "rank the heads alike in part"),
-    (-0.3, "rank the heads quite differently"),
-    (-1.1, "rank the heads in opposite ways"),
-)
 
 
 def plain(values: Mapping[int, Tensor]) -> dict[str, list[float | None]]:
@@ -74,15 +67,14 @@ def effect(record: Mapping[str, Any]) -> str:
     )
     if shared := [place for place in moved if place in shift]:
         first = max(shared, key=shift.__getitem__)
-        agree = rank_correlation([shift[place] for place in shared], [moved[place] for place in shared])
+        r = rank_correlation([shift[place] for place in shared], [moved[place] for place in shared])
         if first == best:
             sentences.append("It is the most sensitive head, too.")
         else:
             place, rank = f"layer {first[0]}, KV head {first[1]}", _rank(first, moved)
             sentences.append(f"The most sensitive one, {place}, has {rank} by effect ({_nats(moved[first])}).")
-        if not math.isnan(agree):
-            how = next(words for least, words in AGREEMENT if agree >= least)
-            sentences.append(f"Sensitivity and effect {how}: their rank correlation is {agree:.2f}.")
+        if not math.isnan(r):
+            sentences.append(f"Sensitivity and effect {agreement(r)}: their rank correlation is {r:.2f}.")
     return " ".join(sentences)
 
 

@@ -1,7 +1,7 @@
 """What each head does to the answer: steer one head alone, and see how much likelier the marked words' answer becomes.
 
 Sensitivity (`Projection.relative_shift`) says where a key moves with relevance; this says where moving a key matters. The two need
-not agree; `rank_correlation` says how far they do.
+not agree; `rank_correlation` says how far they do, `agreement` in words.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from seka.prompts import Prompt
 from seka.routing import Router
 from seka.steering import Steering
 from seka.tokens import Tokens, encode
+
+#: Least rank correlation of each verdict on two maps; below them they are opposed.
+AGREEMENT = ((0.7, "agree well"), (0.3, "agree in part"), (-0.3, "hardly agree"))
 
 
 def effects(
@@ -79,14 +82,19 @@ def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float:
         raise ValueError(f"{len(one)} values against {len(other)}; wanted two lists of one length")
     if not one:
         return float("nan")
-    ranks = torch.stack([_ranks(one), _ranks(other)])
-    centred = ranks - ranks.mean(1, keepdim=True)
+    pair = torch.stack([ranks(one), ranks(other)])
+    centred = pair - pair.mean(1, keepdim=True)
     spread = float(centred.square().sum(1).prod().sqrt())
     return float(centred.prod(0).sum()) / spread if spread > 0 else float("nan")
 
 
-def _ranks(values: Sequence[float]) -> Tensor:
-    """(N,) float64 ranks from 0, equal values sharing their mean."""
+def agreement(correlation: float) -> str:
+    """What two maps with that rank correlation do: "agree well", "agree in part", "hardly agree" or "are opposed"."""
+    return next((verdict for least, verdict in AGREEMENT if correlation >= least), "are opposed")
+
+
+def ranks(values: Sequence[float]) -> Tensor:
+    """(N,) float64 ranks from 0, the smallest; equal values share their mean."""
     column = torch.tensor(values, dtype=torch.float64)
     below = (column[None, :] < column[:, None]).sum(1)
     same = (column[None, :] == column[:, None]).sum(1)

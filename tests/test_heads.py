@@ -150,11 +150,10 @@ def test_where_the_maps_disagree_is_said() -> None:
     assert "“…<i>a player of”, steered by facts at strength 0.4" in said
     assert "Layer 4, KV head 0 does most for it (+0.900 nats); 1 of 3 heads works against it." in said
     assert "The most sensitive one, layer 0, KV head 0, has rank 2 of 3 by effect (+0.100 nats)." in said
-    assert "rank correlation is -0.50" in said  # ranks 2 1 0 against 1 0 2
-    assert "opposite" in said
+    assert "are opposed: their rank correlation is -0.50" in said  # ranks 2 1 0 against 1 0 2
     same = {**RECORD, "sensitivity": {"0": [0.2, 0.1], "4": [0.9, 0.1]}}
     assert "It is the most sensitive head, too." in head_words.effect(same)
-    assert "much alike: their rank correlation is 1.00" in head_words.effect(same)
+    assert "agree well: their rank correlation is 1.00" in head_words.effect(same)
     assert head_words.effect({}) == ""
 
 

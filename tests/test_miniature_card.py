@@ -146,7 +146,7 @@ def test_ways_stand_in_the_order_found(sections):
 
 
 @pytest.mark.parametrize(
-    ("r", "words"), [(0.7, "agree well"), (0.69, "agree in part"), (0.29, "hardly agree"), (-0.3, "are opposed")]
+    ("r", "words"), [(0.7, "agree well"), (0.69, "agree in part"), (0.29, "hardly agree"), (-0.31, "are opposed")]
 )
 def test_words_for_the_agreement_of_maps(sections, r, words):
     said = findings.agreement(changed(sections["heads"], "rank correlation", to=r))

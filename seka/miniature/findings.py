@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from seka import effects
 from seka.miniature.targets import DEFAULT, FLAT, HARMLESS, apart, by_position, value, verdicts
 
 LEARNT = {"pooled": "one expert (`pooled`)", "adaptive": "the mixed experts (`adaptive`)"}
@@ -59,13 +60,12 @@ def against_scaling(spread: Mapping[str, Any]) -> str:
 def agreement(heads: Mapping[str, Any]) -> str:
     """How far the two maps of the heads agree, and where they disagree most."""
     r = heads["rank correlation"]
-    words = "agree well" if r >= 0.7 else "agree in part" if r >= 0.3 else "hardly agree" if r > -0.3 else "are opposed"
     apart = [
         f"head {one['head']} of layer {one['layer']} (sensitivity {one['shift']:g}, effect {one['effect']:g})"
         for one in heads["furthest apart"]
     ]
     return (
-        f"The two maps {words}: rank correlation {r:.2f} over {heads['heads']} heads. They disagree most about "
+        f"The two maps {effects.agreement(r)}: rank correlation {r:.2f} over {heads['heads']} heads. They disagree most about "
         f"{listed(apart)}; in brackets the places among all heads, from 1, the largest; equals share theirs."
     )
 

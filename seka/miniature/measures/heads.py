@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seka.effects import effects
+from seka.effects import effects, rank_correlation, ranks
 from seka.miniature.measures.evaluate import Row
 from seka.projections import Projection
 
@@ -44,23 +44,18 @@ def compare(effect: dict[int, Tensor], shift: dict[int, Tensor]) -> dict[str, An
         for head in range(len(effect[layer]))
         if not bool(torch.stack([effect[layer][head], shift[layer][head]]).isnan().any())
     ]
-    ranks = torch.stack([_ranks(torch.stack([some[layer][head] for layer, head in heads])) for some in (effect, shift)])
-    gaps = (ranks[0] - ranks[1]).abs().tolist()
+    values = [[float(some[layer][head]) for layer, head in heads] for some in (effect, shift)]
+    places = len(heads) - torch.stack([ranks(row) for row in values])
+    gaps = (places[0] - places[1]).abs().tolist()
     far = sorted(range(len(heads)), key=lambda i: (-gaps[i], heads[i]))[:SHOWN]
     return {
         "heads": len(heads),
-        "rank correlation": round(float(torch.corrcoef(ranks)[0, 1]), 3),
+        "rank correlation": round(rank_correlation(*values), 3),
         "furthest apart": [
-            {"layer": heads[i][0], "head": heads[i][1], "effect": float(ranks[0, i]), "shift": float(ranks[1, i])}
+            {"layer": heads[i][0], "head": heads[i][1], "effect": float(places[0, i]), "shift": float(places[1, i])}
             for i in far
         ],
     }
-
-
-def _ranks(values: Tensor) -> Tensor:
-    larger = (values[None, :] > values[:, None]).sum(1)
-    equal = (values[None, :] == values[:, None]).sum(1)
-    return larger.double() + (equal.double() + 1) / 2
 
 
 def _plain(values: Tensor) -> list[float | None]:
