@@ -84,6 +84,8 @@ def test_spans_of_a_case_hold_their_values(options):
             assert len(case.wholes) == len(case.answers) == len(case.statements)
             for statement in case.statements:
                 assert 0 <= statement.start < statement.end <= len(case.prompt)
+                if kind not in {"instructions", *documents.INSTRUCTIONS}:  # which may say it in other letters
+                    assert statement.value in case.prompt[statement.start : statement.end]
             if case.chances:
                 assert sum(case.chances) == pytest.approx(1) or len(case.chances) == 1
 

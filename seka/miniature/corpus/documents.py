@@ -114,6 +114,3 @@ def cases(kind: str, count: int, split: str, seed: int, options: Options = TRAIN
         CASES[kind](Random(f"{seed}/{split}/{kind}/{options.words}/{options.wordings}/{index}"), options)
         for index in range(count)
     ]
-
-
-__all__ = ["CASES", "SHARES", "TEXTS", "Document", "cases", "documents", "draw"]
