@@ -173,9 +173,9 @@ def compare(studio: Studio, text: str, settings: Settings, stop: Callable[[], bo
         if last is None or not last.steered.ids:
             yield replace(view, status="Stopped before the first word.")
         else:
-            view = finished(outcome(studio, last, settings, text), plain_text, None, LOOKING)
+            view = finished(outcome(studio, last, settings, text), plain_text, LOOKING, drawn=False)
             yield view  # the words first; figures take a moment
-            yield finished(record(studio, last, settings, text), plain_text, draw(studio, last, settings))
+            yield finished(record(studio, last, settings, text), plain_text)
     except Exception as error:  # a visitor never sees a traceback
         yield replace(view, status=words.notice([escape(explain(error))], "error"))
 
@@ -209,11 +209,6 @@ def answer(studio: Studio, text: str, settings: Settings) -> dict[str, Any]:
     *_, pair = run(studio, text, settings)
     marks = [{"start": start, "end": end, "weight": weight} for start, end, weight in pair.prompt.marks]
     return {"prompt": pair.prompt.text, "marks": marks, **record(studio, pair, settings, text)}
-
-
-def draw(studio: Studio, pair: Comparison, settings: Settings) -> dict[str, Any]:
-    """The figures of a finished comparison for which its record is not enough; `findings.drawn` makes the others."""
-    return {"heads": figures.heads(studio.source(settings.mode), steering(studio, settings))}
 
 
 def explain(error: Exception) -> str:

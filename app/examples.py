@@ -23,7 +23,7 @@ BADGE = "Precomputed example \u2013 press Compare to run it yourself"
 
 @dataclass(frozen=True)
 class Example:
-    """title, a note on what to see, prompt with markers, settings, and `result`: the record of its run with its figures."""
+    """title, a note on what to see, prompt with markers, settings, and `result`: the record of its run."""
 
     title: str
     note: str
@@ -33,13 +33,9 @@ class Example:
 
     def view(self, model: str) -> View:
         """What the page shows for it; `model` is the page's own, named in the badge where it is another one."""
-        from plotly.io import from_json
-
-        stored = self.result["figures"]
-        drawn = {name: from_json(json.dumps(figure)) if figure else None for name, figure in stored.items()}
         badge = BADGE if self.result["model"] == model else f"Precomputed example of {self.result['model']}"
         text = actions.read(self.prompt, self.settings.literal).text
-        view = finished({"typed": self.prompt, **self.result}, text, drawn, f'<span class="badge">{badge}</span>')
+        view = finished(self.result, text, f'<span class="badge">{badge}</span>')
         return replace(view, remarks=f"{escape(self.note)} {view.remarks}".strip())
 
 
@@ -72,9 +68,7 @@ def compute(here: Studio, entries: list[dict[str, Any]]) -> list[dict[str, Any]]
         if chosen.mode == ADAPTIVE and here.router is None:
             raise ValueError(here.note)
         *_, last = actions.run(here, entry["prompt"], chosen)
-        drawn = actions.draw(here, last, chosen)
         result = {**actions.record(here, last, chosen, entry["prompt"]), **_effect(here, entry["prompt"], chosen)}
-        result["figures"] = {name: _stored(figure) for name, figure in drawn.items()}
         done.append({**entry, "result": result})
     return done
 
@@ -87,15 +81,6 @@ def _effect(here: Studio, prompt: str, chosen: actions.Settings) -> dict[str, An
         return {}
     assert isinstance(measured, dict)
     return measured
-
-
-def _stored(figure: Any) -> dict[str, Any] | None:
-    """A figure as plain data, without plotly's default template, which every figure gets anyway."""
-    if figure is None:
-        return None
-    data: dict[str, Any] = json.loads(figure.to_json())
-    data["layout"].pop("template", None)
-    return data
 
 
 def main(source: Path = PATH) -> None:

@@ -78,6 +78,21 @@ def effect(record: Mapping[str, Any]) -> str:
     return " ".join(sentences)
 
 
+def drawn(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Both maps of a record's heads, by name; None where it does not hold the values."""
+    return {"heads": sensitivity_map(record), "effect": effect_map(record)}
+
+
+def sensitivity_map(record: Mapping[str, Any]) -> Any:
+    """The figure of a record's sensitivity, its steered heads outlined; None where it has none."""
+    from seka import figures
+
+    if not record.get("sensitivity"):
+        return None
+    values = tensors(record["sensitivity"])
+    return figures.shifts(values, _selected(record, values))
+
+
 def effect_map(record: Mapping[str, Any], selected: Mapping[int, Tensor] | None = None) -> Any:
     """The figure of a record's effect; None where it has none. selected: heads to outline, None for those of the record."""
     from seka import figures
@@ -85,10 +100,13 @@ def effect_map(record: Mapping[str, Any], selected: Mapping[int, Tensor] | None 
     if not record.get("effect"):
         return None
     values = tensors(record["effect"])
-    if selected is None:
-        heads = {int(layer): torch.tensor(row, dtype=torch.long) for layer, row in record.get("heads", {}).items()}
-        selected = {at: torch.isin(torch.arange(len(values[at])), row) for at, row in heads.items() if at in values}
-    return figures.effects(values, selected)
+    return figures.effects(values, _selected(record, values) if selected is None else selected)
+
+
+def _selected(record: Mapping[str, Any], values: Mapping[int, Tensor]) -> dict[int, Tensor]:
+    """{layer: (H,)} bool, the heads that the record's run steered. KeyError for a layer that has no values."""
+    heads = {int(layer): torch.tensor(row, dtype=torch.long) for layer, row in record.get("heads", {}).items()}
+    return {layer: torch.isin(torch.arange(len(values[layer])), row) for layer, row in heads.items()}
 
 
 def one(

@@ -68,14 +68,14 @@ class Run:
         other = "" if done["model"] == model else ", which is not this page\u2019s model"
         badge = f'<span class="badge">Imported run of {escape(done["model"])}{with_version}{other}</span>'
         try:
-            return finished(done, plain, {"heads": heads(done)}, badge)
+            return finished(done, plain, badge)
         except Exception as error:  # whatever a file that looks right may still hold
             raise ValueError("its parts do not fit together") from error
 
 
 def document(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a file of this run holds. Figures are left out: they are made from the rest."""
-    return {"format": FORMAT, "version": VERSION, "record": {k: v for k, v in record.items() if k != "figures"}}
+    """What a file of this run holds."""
+    return {"format": FORMAT, "version": VERSION, "record": dict(record)}
 
 
 def read(source: bytes) -> Run:
@@ -105,18 +105,3 @@ def again(data: Any) -> Asked:
         written = [row["tokens"] for row in rows if isinstance(row.get("tokens"), int)]
         settings = {**settings, "max_new_tokens": max(written, default=1)}
     return asked.asked({"prompt": record.get("typed"), "settings": settings})
-
-
-def heads(record: Mapping[str, Any]) -> Any:
-    """The map of heads from a record; None where it does not say how sensitive they are."""
-    import torch
-
-    from app import head_words
-    from seka import figures
-
-    if not record.get("sensitivity"):
-        return None
-    shift = head_words.tensors(record["sensitivity"])
-    steered = {int(layer): torch.tensor(row, dtype=torch.long) for layer, row in record["heads"].items()}
-    selected = {layer: torch.isin(torch.arange(len(shift[layer])), row) for layer, row in steered.items()}
-    return figures.shifts(shift, selected)

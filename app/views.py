@@ -23,7 +23,9 @@ class View:
     remarks: str = ""
     heads_words: str = ""
     router_words: str = ""
-    figures: dict[str, Any] | None = None  # "heads", "router", "attention", "next", "tokens": plotly figures or None
+    figures: dict[str, Any] | None = (
+        None  # "heads", "effect", "router", "attention", "next", "tokens": plotly's or None
+    )
     router_table: str = ""
     attention_words: str = ""
     attention_table: str = ""
@@ -32,13 +34,14 @@ class View:
     tokens_words: str = ""
     effect_words: str = ""
     card: str = ""  # HTML of the finished run as a small card, to be pinned
-    record: dict[str, Any] | None = field(
-        default=None, compare=False, repr=False
-    )  # of a finished run, with its figures
+    record: dict[str, Any] | None = field(default=None, compare=False, repr=False)  # of a finished run
 
 
-def finished(done: dict[str, Any], prompt: str, drawn: dict[str, Any] | None, status: str | None = None) -> View:
-    """The last view of a run, from its record: a real run and a precomputed example look the same."""
+def finished(done: dict[str, Any], prompt: str, status: str | None = None, drawn: bool = True) -> View:
+    """The last view of a run, from its record: a real run and a precomputed example look the same.
+
+    prompt: without markers. status: for its line, None for what the run says. drawn: with its figures and their captions.
+    """
     plain, steered = done["plain"], done["steered"]
     left, right, sentence = words.differences(plain["text"], steered["text"], prompt)
     remarks = [f"{sentence} {_advice(done)}" if plain["text"] == steered["text"] else sentence]
@@ -47,14 +50,13 @@ def finished(done: dict[str, Any], prompt: str, drawn: dict[str, Any] | None, st
         remarks.append(
             "Both answers repeat themselves." if both else "The steered answer repeats itself: lower Strength."
         )
-    shown = None if drawn is None else {**findings.drawn(done), "effect": head_words.effect_map(done), **drawn}
     return View(
         left,
         right,
         status or _summary(done),
         "<br>".join(remarks),
-        figures=shown,
-        **(_captions(done) if shown is not None else {}),
+        figures={**head_words.drawn(done), **findings.drawn(done)} if drawn else None,
+        **(_captions(done) if drawn else {}),
         record=done,
         card=cards.card(done, prompt),
     )

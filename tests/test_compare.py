@@ -13,7 +13,7 @@ import pytest
 from studios import TEXT, last, text_of, tiny_studio
 
 import seka
-from app import actions, cards, strengths, views, words
+from app import actions, cards, findings, strengths, views, words
 from app.actions import Settings
 from app.models import Studio
 from app.wiring import NAMES, Stops
@@ -121,7 +121,7 @@ def test_captions_of_figures_come_with_their_figures(studio: Studio, monkeypatch
     def broken(*_: Any) -> None:
         raise RuntimeError("no ink")
 
-    monkeypatch.setattr(actions, "draw", broken)
+    monkeypatch.setattr(findings, "drawn", broken)
     first, *_, failed = actions.compare(studio, TEXT, Settings(max_new_tokens=2))
     assert first.heads_words == actions.BEFORE
     assert not failed.heads_words
@@ -278,6 +278,6 @@ def test_a_sweep_says_what_stands_in_its_way_and_escapes_its_rows(studio: Studio
 def test_a_view_of_a_record_without_extras_is_whole() -> None:
     row = {"text": "x", "tokens": 1, "finish": "eos"}
     done = {"model": "m", "settings": {"mode": "a", "strength": 1.0, "max_new_tokens": 4}, "plain": row, "steered": row}
-    view = views.finished({**done, "seconds": 1.0, "heads": {}, "all_heads": 0, "totals": None}, "p", {})
+    view = views.finished({**done, "seconds": 1.0, "heads": {}, "all_heads": 0, "totals": None}, "p")
     assert "identical" in view.remarks
     assert view.card

@@ -105,7 +105,7 @@ def test_the_router_s_table_shows_the_most_decided_heads(mixed: dict[str, Any]) 
     counted = {
         name: sum(pair.index(max(pair)) == e for pair in weights.values()) for e, name in enumerate(("facts", "roles"))
     }
-    said = finished(mixed, "x", {}).router_words
+    said = finished(mixed, "x").router_words
     assert "Of 6 heads" in said
     for name, count in counted.items():
         assert (f"{name} leads on {count}" in said) == (count > 0)
@@ -152,7 +152,7 @@ def test_next_token_s_bars_tell_tokens_of_one_text_apart_and_escape_them() -> No
 
 def test_a_record_without_it_says_so_and_draws_nothing(done: dict[str, Any]) -> None:
     old = {key: done[key] for key in done if key not in ("attention", "next", "routing", "written")}
-    view = finished(old, "x", {"heads": None})
+    view = finished(old, "x")
     for words in (view.attention_words, view.next_words, view.tokens_words):
         assert findings.OLDER in words
     assert view.attention_table == view.next_table == view.router_table == ""
