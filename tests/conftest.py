@@ -76,6 +76,12 @@ def tokens(tokenizer: PreTrainedTokenizerFast) -> seka.Tokens:
     return seka.encode([seka.Prompt.marked(text) for text in PROMPTS], tokenizer)
 
 
+@pytest.fixture
+def one(tokenizer: PreTrainedTokenizerFast) -> seka.Tokens:
+    """The first of them alone."""
+    return seka.encode(seka.Prompt.marked(PROMPTS[0]), tokenizer)
+
+
 @pytest.fixture(params=FAMILIES)
 def family(request: pytest.FixtureRequest) -> str:
     return str(request.param)
@@ -91,6 +97,12 @@ def model(family: str) -> Any:
 def qwen() -> Any:
     """One family, float64, for laws that do not depend on it."""
     return build_model("qwen3")
+
+
+@pytest.fixture
+def llama() -> Any:
+    """One whose answers steering changes easily."""
+    return build_model("llama", tie_word_embeddings=False)
 
 
 TRIPLETS = [

@@ -3,44 +3,26 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hands import serving
-from models_on_disk import tiny
 
 import seka
 from app import actions, api
 from app.actions import Settings
-from app.models import Studio, studio
+from app.models import Studio
 from app.wiring import NAMES
 
+pytest_plugins = ["tiny_page"]
 PROMPT = "Ada plays **golf**, not ~~chess~~. Ada plays"
 ENDPOINTS = {"/compare", "/parse", "/sensitivity", "/router", "/sweep"}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return tiny(tmp_path_factory.mktemp("tiny"))
-
-
-@pytest.fixture(scope="module")
-def here(folder: dict[str, str]) -> Iterator[Studio]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in folder.items():
-            patch.setenv(name, value)
-        opened = studio()
-        opened.open(folder["SEKA_MODEL"])
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def client(folder: dict[str, str]) -> Iterator[Any]:
+def client(server: str) -> Any:
     from gradio_client import Client
 
-    with serving(**folder) as url:
-        yield Client(url, verbose=False)
+    return Client(server, verbose=False)
 
 
 def test_the_api_is_these_endpoints_with_their_parameters(client: Any) -> None:

@@ -7,19 +7,18 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hands import EMBEDDED, ROOT, serving
-from models_on_disk import tiny
+from hands import EMBEDDED, ROOT
 
 from app import actions, code, runs
 from app.actions import Settings
 from app.asked import Asked
 from app.models import Studio, studio
 
+pytest_plugins = ["tiny_page"]
 NASTY = "Ada's \"**golf**\" $(echo no) `no` \\** 😀\n'; echo no; #~~not~~ Ada plays"
 ASKED = [
     Asked(NASTY, Settings("facts", 3.0, 5)),
@@ -27,28 +26,6 @@ ASKED = [
     Asked(NASTY, Settings("roles", 2.0, 4, literal=False, heads="0:1;3:0,1")),
     Asked("5 ** 3 ** 2 is", Settings("facts", 1.0, 3, literal=True)),
 ]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    return tiny(tmp_path_factory.mktemp("tiny"))
-
-
-@pytest.fixture(scope="module")
-def here(folder: dict[str, str]) -> Iterator[Studio]:
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in folder.items():
-            patch.setenv(name, value)
-        opened = studio()
-        opened.start(folder["SEKA_MODEL"])
-        assert opened.wait(120)
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def address(folder: dict[str, str]) -> Iterator[str]:
-    with serving(**folder) as url:
-        yield url
 
 
 def run(command: list[str], text: str) -> str:
@@ -69,10 +46,10 @@ def test_the_python_program_repeats_the_run(here: Studio) -> None:
     assert both == "".join(wanted)
 
 
-def test_programs_that_ask_the_page_repeat_the_run(here: Studio, address: str) -> None:
+def test_programs_that_ask_the_page_repeat_the_run(here: Studio, server: str) -> None:
     for asked in ASKED[:2]:
         wanted = actions.answer(here, asked.prompt, asked.settings)
-        client, shell = code.programs(asked, here, address)[1:]
+        client, shell = code.programs(asked, here, server)[1:]
         assert run([sys.executable, "-c", client], "").endswith(printed(wanted))
         if shutil.which("curl"):
             lines = run(["sh"], shell).splitlines()
@@ -127,10 +104,10 @@ def test_on_a_space_programs_ask_its_own_address(here: Studio, monkeypatch: pyte
     assert "10.0.0.1" not in client + shell
 
 
-def test_experts_are_named_by_where_they_are(here: Studio, folder: dict[str, str], tmp_path: Path) -> None:
+def test_experts_are_named_by_where_they_are(here: Studio, environment: dict[str, str]) -> None:
     program = code.python(Asked("x", Settings("adaptive", 1.0)), here)
     for name in ("facts", "roles"):
-        assert repr((Path(folder["SEKA_EXPERTS"]) / f"{name}.safetensors").as_posix()) in program
+        assert repr((Path(environment["SEKA_EXPERTS"]) / f"{name}.safetensors").as_posix()) in program
     away = Studio("away", here.experts)
     away.origin = "model", "ada/experts"
     assert "from_pretrained('ada/experts', filename='facts.safetensors')" in code.python(

@@ -11,30 +11,15 @@ import torch
 from byhand import Plan
 from conftest import build_tokenizer
 from decoding import greedy
-from setting import footprint, forward, invent, logits, rows_of, steerable, steering_of
-from transformers import (
-    ContinuousBatchingConfig,
-    TextIteratorStreamer,
-)
+from setting import footprint, forward, invent, logits, rows_of, steering_of
+from transformers import TextIteratorStreamer
 from waiting import WAIT, join, start
 
 import seka
-from seka import Prompt, Steering
+from seka import Steering
 from seka.tokens import Tokens
 
-PROMPT = Prompt.marked("Previously Ada plays chess. Currently **Ada plays golf**. Ada plays")
 OPTIONS = {"max_new_tokens": 4, "do_sample": False}
-PAGED = {"continuous_batching_config": ContinuousBatchingConfig(num_blocks=8, max_batch_tokens=64)}
-
-
-@pytest.fixture
-def llama() -> Any:
-    return steerable("llama")
-
-
-@pytest.fixture
-def one(tokenizer: Any) -> Tokens:
-    return seka.encode(PROMPT, tokenizer)
 
 
 def test_a_plain_call_under_the_lock_waits_and_is_plain(llama: Any, one: Tokens) -> None:

@@ -22,22 +22,12 @@ from transformers import (
 )
 
 import seka
-from seka import Prompt, Steering
+from seka import Steering
 from seka.tokens import Tokens
 
-PROMPT = Prompt.marked("Previously Ada plays chess. Currently **Ada plays golf**. Ada plays")
+PROMPT = prompts()[0]
 OPTIONS = {"max_new_tokens": 4, "do_sample": False}
 PAGED = {"continuous_batching_config": ContinuousBatchingConfig(num_blocks=8, max_batch_tokens=64)}
-
-
-@pytest.fixture
-def llama() -> Any:
-    return steerable("llama")
-
-
-@pytest.fixture
-def one(tokenizer: Any) -> Tokens:
-    return seka.encode(PROMPT, tokenizer)
 
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
