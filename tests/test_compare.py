@@ -67,7 +67,7 @@ def test_arguments_of_no_use_are_refused_in_words(studio: Studio, change: dict[s
     assert calls == []
 
 
-def test_whole_numbers_may_come_as_floats(studio: Studio) -> None:
+def test_whole_numbers_may_come_as_floats() -> None:
     values = {**vars(Settings()), "max_new_tokens": 3.0, "seed": 2.0}
     assert from_values([values[name] for name in NAMES]) == Settings(max_new_tokens=3, seed=2)
 
@@ -144,7 +144,7 @@ def test_a_card_tells_what_was_asked_how_and_what_came(studio: Studio) -> None:
     assert view.record["steered"]["text"] in shown
 
 
-def test_a_card_escapes_everything(studio: Studio) -> None:
+def test_a_card_escapes_everything() -> None:
     answer = {"text": EVIL, "tokens": 1, "finish": "eos"}
     done = {"model": EVIL, "typed": f"**{EVIL}** {EVIL}", "plain": answer, "steered": {**answer, "text": f"a {EVIL}"}}
     done["settings"] = {**vars(Settings()), "mode": EVIL, "layers": EVIL, "heads": EVIL}

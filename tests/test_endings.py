@@ -48,7 +48,7 @@ def test_ends_of_generate(qwen: Any, tokenizer: Any) -> None:
 
 
 @pytest.mark.parametrize("after", [0, 1, 3])
-def test_stop_keeps_the_partial_text(qwen: Any, tokenizer: Any, after: int) -> None:
+def test_stop_keeps_the_partial_text(tokenizer: Any, after: int) -> None:
     model = steerable("qwen3")
     whole = seka.compare(model, tokenizer, PROMPT, steering_of(model), max_new_tokens=9)
     asked: list[int] = []

@@ -60,7 +60,7 @@ def test_the_plain_text_is_that_of_an_unmarked_prompt(qwen: Any, tokenizer: Any)
     assert out.plain.ids == seka.generate(qwen, tokenizer, unmarked, max_new_tokens=6, do_sample=False).ids
 
 
-def test_a_stream_grows(qwen: Any, tokenizer: Any) -> None:
+def test_a_stream_grows(tokenizer: Any) -> None:
     """One comparison a step, each going on where the last ended; the model is called once for each."""
     model = steerable("qwen3")
     before, steering = footprint(model), steering_of(model)

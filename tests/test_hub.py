@@ -61,7 +61,7 @@ def test_what_is_not_there_is_said(cache: Path, repo: str, options: dict[str, st
         seka.Projection.from_pretrained(repo, cache_dir=cache, **options)
 
 
-def test_all_projections_of_a_repository(cache: Path, tmp_path: Path) -> None:
+def test_all_projections_of_a_repository(cache: Path) -> None:
     assert {path.name for path in hub.fetch_all(REPO, cache_dir=cache).glob("*.safetensors")} >= {"facts.safetensors"}
     with pytest.raises(ValueError, match="not in this machine's cache"):
         hub.fetch_all("bob/keys", cache_dir=cache)

@@ -158,7 +158,7 @@ def test_files_are_checked_line_by_line(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(own.given(None)[0]) == len(seka.triplets.bundled())
 
 
-def test_stopping_keeps_nothing_and_lets_others_learn(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopping_keeps_nothing_and_lets_others_learn(studio: Studio) -> None:
     stop = threading.Event()
     running = own.learnt(studio, TRIPLETS * 20, "mine", "", stop)
     next(running)

@@ -245,7 +245,7 @@ def _fused(attention: Any) -> Any:
     return forward
 
 
-def test_a_batch_that_was_given_as_other_rows(llama: Any, one: Tokens) -> None:
+def test_a_batch_that_was_given_as_other_rows(llama: Any) -> None:
     """A row count that is a multiple by chance is told by its tokens."""
     two = tokens_of([([1, 2, 3], {1: 1.0}), ([4, 5, 6], {})])
     with steering_of(llama).on(two), pytest.raises(ValueError, match="other tokens"), torch.no_grad():

@@ -167,7 +167,7 @@ def test_what_is_no_run_at_all_is_refused(source: bytes) -> None:
         runs.read(source)
 
 
-def test_the_figure_of_the_heads_is_the_run_s(studio: Studio, kept: dict[str, Any]) -> None:
+def test_the_figure_of_the_heads_is_the_run_s(kept: dict[str, Any]) -> None:
     drawn = finished(kept["record"], "x").figures["heads"]  # type: ignore[index]
     (trace,) = drawn.data
     rows = kept["record"]["sensitivity"]

@@ -20,7 +20,7 @@ from seka import Prompt, Steering
 PROMPT = Prompt.marked("Previously Ada plays chess. Currently **Ada plays golf**. Ada plays")
 
 
-def test_shared_noise(qwen: Any, tokenizer: Any) -> None:
+def test_shared_noise(tokenizer: Any) -> None:
     """At gain 0 both rows draw the same; a seed gives its draw again; another seed another one."""
     model = steerable("qwen3")
     steering = steering_of(model)
@@ -73,7 +73,7 @@ def test_noise_differs_from_step_to_step(qwen: Any, tokenizer: Any) -> None:
     assert out.plain.probabilities == pytest.approx([1 / 400] * 40)
 
 
-def test_top_p(qwen: Any, tokenizer: Any) -> None:
+def test_top_p(tokenizer: Any) -> None:
     """With next to no mass allowed, sampling is greedy."""
     model = steerable("qwen3")
     sampled = seka.compare(

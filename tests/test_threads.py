@@ -37,7 +37,7 @@ def test_everybody_gets_what_he_would_get_alone(impatient: None) -> None:
     model = steerable("qwen3")
     made = jobs(model)
     before, plain = footprint(model), made["plain"]()
-    assert visit(model, made, visitors=7, each=12) == {}
+    assert visit(made, visitors=7, each=12) == {}
     gc.collect()
     assert footprint(model) == before
     assert torch.equal(made["plain"](), plain)
@@ -65,7 +65,7 @@ def test_without_the_lock_they_do_not(monkeypatch: pytest.MonkeyPatch, impatient
     monkeypatch.setattr("seka.calls.Calls.mine", lambda self: True)
     model = build_model.__wrapped__("qwen3", tie_word_embeddings=False)
     made = {name: job for name, job in jobs(model).items() if name in ("raising", "plain", "rows", "other rows")}
-    assert visit(model, made, visitors=4, each=40)
+    assert visit(made, visitors=4, each=40)
 
 
 def test_two_threads_steer_one_model(qwen: Any, tokens: Tokens) -> None:

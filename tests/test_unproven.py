@@ -30,7 +30,7 @@ REFUSED = {
 }
 
 
-def unloaded(kind: str, **changes: Any) -> Any:
+def unloaded(kind: str) -> Any:
     """A small model of any type, without values."""
     sizes = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2}
     sizes |= {"vocab_size": 50, "intermediate_size": 32, "pad_token_id": 0, "is_decoder": True}

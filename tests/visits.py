@@ -108,7 +108,7 @@ def same(one: Any, other: Any) -> bool:
     return torch.equal(one, other) if isinstance(one, torch.Tensor) else bool(one == other)
 
 
-def visit(model: Any, made: dict[str, Callable[[], Any]], visitors: int, each: int) -> dict[str, str]:
+def visit(made: dict[str, Callable[[], Any]], visitors: int, each: int) -> dict[str, str]:
     """Jobs of so many threads at once that did not come out as alone, and how."""
     alone = {name: job() for name, job in made.items()}
     wrong: dict[str, str] = {}
