@@ -213,10 +213,10 @@ def ended(random: Random, said: str) -> str:
     return sentence(said) + ("" if TIMED.search(said) else random.choice(TAILS)) + "."
 
 
-def aside(random: Random, options: Options, avoid: list[Fact], same: bool | None = None) -> str:
+def aside(random: Random, options: Options, avoid: list[Fact]) -> str:
     """A sentence about something else: the same relation of somebody else, or another relation of the same one."""
     about = avoid[0]
-    same = random.random() < 0.5 if same is None else same
+    same = random.random() < 0.5
     for _ in range(20):
         other = about.relation if same else relation(random, options, about.relation.subject)
         fact = new_fact(random, options, other, "" if same or random.random() < 0.3 else about.who)
