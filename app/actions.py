@@ -107,7 +107,7 @@ def check(studio: Studio, text: str, settings: Settings) -> dict[str, str]:
     try:
         if deciding == "heads":
             steering(studio, settings)
-        else:
+        elif settings.layers.strip():
             choose(settings.layers, sites(studio.model))
     except ValueError as error:
         return {deciding: _sentence(error)}
@@ -142,7 +142,7 @@ def steering(studio: Studio, settings: Settings) -> Steering:
         studio.model,
         studio.source(settings.mode),
         positive=studio.gain(settings.mode) if settings.strength is None else settings.strength,
-        layers=settings.layers,
+        layers=settings.layers.strip() or None,
         min_shift=settings.min_shift,
         heads=read_heads(settings.heads) or None,
     )

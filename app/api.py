@@ -32,7 +32,7 @@ def publish(studio: Studio, gpu: Wrapper = as_is) -> None:
         mode: str = ADAPTIVE,
         strength: float | None = None,
         max_new_tokens: int = 32,
-        layers: str = "all",
+        layers: str = "",
         min_shift: float = 0.0,
         seed: int = 0,
         temperature: float = 0.0,
@@ -46,7 +46,7 @@ def publish(studio: Studio, gpu: Wrapper = as_is) -> None:
             mode: "adaptive", or the name of one expert.
             strength: gain of the edit; None takes the recommended one, 0 is off.
             max_new_tokens: length of each answer at most.
-            layers: "all", "last4", "first2" or "3,5".
+            layers: "all", "last4", "first2" or "3,5"; empty for the recommended ones.
             min_shift: steer heads whose relative shift is at least this.
             seed: noise of both answers where temperature is above 0.
             temperature: 0 is greedy.
@@ -99,7 +99,7 @@ def publish(studio: Studio, gpu: Wrapper = as_is) -> None:
         strengths: list[float] | None = None,
         mode: str = ADAPTIVE,
         max_new_tokens: int = 32,
-        layers: str = "all",
+        layers: str = "",
         min_shift: float = 0.0,
         seed: int = 0,
         temperature: float = 0.0,
@@ -113,7 +113,7 @@ def publish(studio: Studio, gpu: Wrapper = as_is) -> None:
             strengths: gains of the edit, each once; None takes 0 to twice the recommended one.
             mode: "adaptive", or the name of one expert.
             max_new_tokens: length of each answer at most.
-            layers: "all", "last4", "first2" or "3,5".
+            layers: "all", "last4", "first2" or "3,5"; empty for the recommended ones.
             min_shift: steer heads whose relative shift is at least this.
             seed: noise of all answers where temperature is above 0.
             temperature: 0 is greedy.

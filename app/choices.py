@@ -44,7 +44,7 @@ def build(studio: Studio, chosen: Settings) -> Choices:
     with gr.Accordion("Advanced", open=False, elem_id="advanced"):
         with gr.Row():
             layers = gr.Textbox(
-                chosen.layers, label="Layers", info="all, last4, first2, or 3,5", max_lines=1, min_width=130,
+                chosen.layers, label="Layers", info="all, last4, first2 or 3,5; empty: as recommended", max_lines=1, min_width=130,
                 elem_id="layers",
             )  # fmt: skip
             shift = gr.Number(

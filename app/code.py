@@ -44,7 +44,8 @@ def python(asked: Asked, studio: Studio) -> str:
     if heads := read_heads(chosen.heads):
         where["heads"] = {layer: list(row) for layer, row in heads.items()}
     else:
-        where |= {"layers": chosen.layers, "min_shift": chosen.min_shift}
+        where |= {"layers": chosen.layers} if chosen.layers.strip() else {}
+        where |= {"min_shift": chosen.min_shift} if chosen.min_shift else {}
     literal = ", markers=None" if chosen.literal else ""
     how: dict[str, Any] = {"max_new_tokens": chosen.max_new_tokens}
     if chosen.temperature > 0:
@@ -97,6 +98,8 @@ def _source(mode: str, studio: Studio) -> str:
     known = inspect.signature(Router).parameters
     options = {name: getattr(used, name) for name in ("top", "score", "way", "sharpness")}
     changed = {name: value for name, value in options.items() if value != known[name].default}
+    if used.recommended_layers != "all":
+        changed["layers"] = used.recommended_layers
     listed = "".join(f"    {name!r}: {_projection(name, studio)},\n" for name in used.names)
     return f"seka.Router({{\n{listed}}}{', ' + _arguments(changed) if changed else ''})"
 

@@ -175,7 +175,9 @@ class Studio:
             if len(mixed) > 1:
                 try:
                     router = (
-                        Router(mixed, base.top, base.score, base.way, base.sharpness, gain) if base else Router(mixed)
+                        Router(mixed, base.top, base.score, base.way, base.sharpness, gain, base.recommended_layers)
+                        if base
+                        else Router(mixed)
                     )
                     note = ""
                 except ValueError as error:

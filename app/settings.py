@@ -12,13 +12,14 @@ from app.models import ADAPTIVE
 class Settings:
     """What beside the prompt decides a run. strength None: the mode's recommended gain; temperature 0: greedy.
 
+    layers: "" for those that the mode's files recommend.
     heads: "" for those that `layers` and `min_shift` select; else just the KV heads that are named, as "0:1,3;4:0".
     """
 
     mode: str = ADAPTIVE
     strength: float | None = None
     max_new_tokens: int = 32
-    layers: str = "all"
+    layers: str = ""
     min_shift: float = 0.0
     seed: int = 0
     temperature: float = 0.0
