@@ -134,7 +134,7 @@ def test_projections_project(family: str) -> None:
         torch.testing.assert_close(projection.positive(layer).diagonal(dim1=1, dim2=2).sum(-1), ranks.float())
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", [*FAMILIES, "gpt2", "opt"])  # the last two add positions to what keys are made of
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
 def test_the_batch_size_does_not_matter(family: str, batch_size: int) -> None:
     one, other = learnt_of(family), learnt_of(family, batch_size)
