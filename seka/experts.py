@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 NAME = "experts.json"
@@ -43,9 +43,10 @@ class Experts:
     router: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, path: str | Path) -> Experts:
+    def read(cls, path: str | Path, fetched: bool = False) -> Experts:
         """From a JSON file in either form. A path in it is relative to the file, or else taken as it is.
 
+        fetched: the file came from elsewhere, so that it may name projections in its own folder only, there or not yet.
         ValueError for anything else, also for a setting that is unknown or of the wrong type.
         """
         path = Path(path)
@@ -60,6 +61,10 @@ class Experts:
 
         def files(names: Mapping[str, str]) -> dict[str, Path]:
             beside = {name: path.parent / file for name, file in names.items()}
+            if fetched:
+                for file in names.values():
+                    check_inside(file)
+                return beside
             return {name: beside[name] if beside[name].exists() else Path(file) for name, file in names.items()}
 
         return cls(files(entries["experts"]), files(entries.get("alone", {})), entries.get("router", {}))
@@ -71,6 +76,15 @@ class Experts:
         if (folder / NAME).is_file():
             return cls.read(folder / NAME)
         return cls({path.stem: path for path in sorted(folder.glob("*.safetensors"))})
+
+
+def check_inside(file: str) -> None:
+    """ValueError unless this is a .safetensors file's name that stays in its folder, on any system."""
+    outside = PureWindowsPath(file).anchor or "\\" in file or ".." in file.split("/")  # an anchor: absolute, or a drive
+    if outside or PurePosixPath(file).suffix != ".safetensors":
+        raise ValueError(
+            f"the file is named {file!r}; wanted a .safetensors file in the repository: no absolute path, '..' or '\\'"
+        )
 
 
 def _flat(entries: Any) -> bool:

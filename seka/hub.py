@@ -5,6 +5,7 @@ Safetensors only: nothing that is fetched is ever executed. What goes wrong on t
 
 from __future__ import annotations
 
+import glob
 import json
 import tempfile
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from seka.experts import NAME, Experts, check_inside
+
 if TYPE_CHECKING:
     from seka.projections import Projection
 
@@ -40,22 +43,45 @@ def fetch(
     cache_dir: str | Path | None = None,
     token: str | None = None,
 ) -> Path:
-    """A projection's file of a repository, downloaded once and then taken from the cache, also offline.
+    """A projection's file of a repository, downloaded and kept; offline it is taken from the cache.
 
-    revision: branch, tag or commit; None for the main branch. ValueError says what is not there, or how to get at it.
+    revision: branch, tag or commit; None for the main branch. What a branch has got since is fetched anew.
+    ValueError says what is not there, or how to get at it, and refuses names that leave the repository.
     """
-    if not filename.endswith(".safetensors"):
-        raise ValueError(f"filename is {filename!r}; wanted a .safetensors file: nothing else is read")
+    check_inside(filename)
     with _in_words(repo_id, filename, revision):
         return Path(hf_hub_download(repo_id, filename, revision=revision, cache_dir=cache_dir, token=token))
 
 
-def fetch_all(repo_id: str, revision: str | None = None, cache_dir: str | Path | None = None) -> Path:
-    """The folder of a repository's projections, with its list of experts where it has one; see `fetch`."""
-    wanted = ["*.safetensors", "experts.json"]
-    with _in_words(repo_id, "*.safetensors", revision):
-        folder = Path(snapshot_download(repo_id, revision=revision, cache_dir=cache_dir, allow_patterns=wanted))
-    if not any(folder.glob("*.safetensors")):
+def fetch_all(
+    repo_id: str,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    token: str | None = None,
+) -> Path:
+    """The folder of a repository's projections: those that its list of experts names, or all where it has none; see `fetch`.
+
+    ValueError also where the list names a file outside the repository, or one that is not there.
+    """
+
+    def get(at: str | None, *patterns: str) -> Path:
+        with _in_words(repo_id, patterns[0], revision):
+            found = snapshot_download(
+                repo_id, revision=at, cache_dir=cache_dir, token=token, allow_patterns=[*patterns]
+            )
+        return Path(found)
+
+    folder = get(revision, NAME)
+    commit = folder.name  # of the list: its files are taken from no other one
+    if (folder / NAME).is_file():
+        listed = Experts.read(folder / NAME, fetched=True)
+        files = [file.relative_to(folder).as_posix() for some in (listed.mixed, listed.alone) for file in some.values()]
+        get(commit, *map(glob.escape, files))
+        if missing := [file for file in files if not (folder / file).is_file()]:
+            raise ValueError(
+                f"the {NAME} of {repo_id} names {missing[0]}, which is not there; wanted files of the repository"
+            )
+    elif not any(get(commit, "*.safetensors").glob("*.safetensors")):
         raise ValueError(f"{repo_id} holds no .safetensors file; wanted projections that seka wrote")
     return folder
 
@@ -75,8 +101,7 @@ def publish(
     private: of a repository that is made here; None leaves it to the account. card: True writes the card anew, False none,
     None writes one where the repository has none, so that nobody's text is lost. api: an `HfApi`, where it is not the usual.
     """
-    if not filename.endswith(".safetensors"):
-        raise ValueError(f"filename is {filename!r}; wanted one that ends in .safetensors")
+    check_inside(filename)
     api = api or HfApi(token=token)
     with _in_words(repo_id, filename, revision), tempfile.TemporaryDirectory() as folder:
         projection.save(Path(folder) / filename)

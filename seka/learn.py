@@ -204,7 +204,9 @@ def _accumulate(model: nn.Module, tokens: Tokens, chosen: Sequence[Site], moment
         decoder(model)(
             input_ids=tokens.ids,
             attention_mask=tokens.attention,
-            position_ids=(tokens.attention.cumsum(-1) - 1).clamp(min=0),  # padding moves no row where positions are absolute
+            position_ids=(tokens.attention.cumsum(-1) - 1).clamp(
+                min=0
+            ),  # padding moves no row where positions are absolute
             use_cache=False,
         )
     return len(index) // 3

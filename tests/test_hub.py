@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fnmatch
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from huggingface_hub import errors
 
 import seka
 from seka import hub
+from seka.experts import Experts
 
 REPO = "ada/keys"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -51,7 +54,7 @@ def test_a_cached_projection_is_read_without_the_network(cache: Path) -> None:
         (REPO, {"filename": "roles.safetensors"}, "roles.safetensors of ada/keys.*not in this machine's cache"),
         (REPO, {"revision": "v2"}, "ada/keys at v2.*not in this machine's cache"),
         ("bob/keys", {}, "bob/keys.*not in this machine's cache"),
-        (REPO, {"filename": "bank.pt"}, "'bank.pt'; wanted a .safetensors"),
+        (REPO, {"filename": "bank.pt"}, "'bank.pt'; wanted a .safetensors file"),
         (REPO, {"filename": "torn.safetensors"}, "not a projection of seka"),
         ("a/b/c", {}, "'a/b/c' is no repository id"),
     ],
@@ -65,6 +68,95 @@ def test_all_projections_of_a_repository(cache: Path) -> None:
     assert {path.name for path in hub.fetch_all(REPO, cache_dir=cache).glob("*.safetensors")} >= {"facts.safetensors"}
     with pytest.raises(ValueError, match="not in this machine's cache"):
         hub.fetch_all("bob/keys", cache_dir=cache)
+
+
+OUTSIDE = [
+    "/tmp/x.safetensors",
+    "../x.safetensors",
+    "a/../../x.safetensors",
+    "..\\x.safetensors",
+    "C:x.safetensors",
+    "x.pt",
+]
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_names_that_leave_the_repository_are_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Nothing is written, asked for or uploaded."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hub, "hf_hub_download", lambda *_, **__: pytest.fail("asked the Hub"))
+    monkeypatch.setattr(seka.Projection, "save", lambda *_: pytest.fail("written"))
+    api = FakeApi()
+    with pytest.raises(ValueError, match=r"wanted a \.safetensors file in the repository"):
+        seka.Projection.from_pretrained(REPO, filename=name)
+    with pytest.raises(ValueError, match=r"wanted a \.safetensors file in the repository"):
+        learnt().push_to_hub(REPO, filename=name, api=api)
+    assert (api.made, api.files) == ({}, {})
+
+
+def test_a_file_in_a_folder_of_the_repository_is_published(tmp_path: Path) -> None:
+    api = FakeApi()
+    learnt().push_to_hub(REPO, filename="facts/one.safetensors", api=api)
+    assert set(api.files) == {"facts/one.safetensors", "README.md"}
+
+
+class Repository:
+    """Stands for `snapshot_download`: copies the files that the patterns match, of one commit, and notes who asked."""
+
+    def __init__(self, folder: Path, *files: str, **listed: object) -> None:
+        self.folder, self.files = folder / COMMIT, dict.fromkeys(files, b"tensors")
+        self.asked: list[tuple[str | None, str | None]] = []
+        if listed:
+            self.files["experts.json"] = json.dumps(listed).encode()
+
+    def __call__(self, _repo: str, *, revision: Any, token: Any, allow_patterns: list[str], **_: Any) -> str:
+        self.asked.append((revision, token))
+        self.folder.mkdir(exist_ok=True)
+        for name, content in self.files.items():
+            if any(fnmatch.fnmatch(name, pattern) for pattern in allow_patterns):
+                (self.folder / name).write_bytes(content)
+        return str(self.folder)
+
+    def there(self) -> set[str]:
+        return {path.name for path in self.folder.iterdir()}
+
+
+def test_only_what_the_list_names_is_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    files = {"experts": {"a": "a.safetensors"}, "alone": {"b": "[b].safetensors"}}
+    repository = Repository(tmp_path, "a.safetensors", "[b].safetensors", "b.safetensors", "c.safetensors", **files)
+    monkeypatch.setattr(hub, "snapshot_download", repository)
+    folder = hub.fetch_all(REPO, revision="main", token="secret")
+    assert repository.there() == {"experts.json", "a.safetensors", "[b].safetensors"}
+    assert repository.asked == [("main", "secret"), (COMMIT, "secret")]
+    assert Experts.of(folder).alone == {"b": folder / "[b].safetensors"}
+
+
+def test_without_a_list_all_projections_are_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    repository = Repository(tmp_path, "a.safetensors", "b.safetensors", "weights.bin")
+    monkeypatch.setattr(hub, "snapshot_download", repository)
+    hub.fetch_all(REPO)
+    assert repository.there() == {"a.safetensors", "b.safetensors"}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_a_fetched_list_names_no_file_of_this_machine(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(hub, "snapshot_download", Repository(tmp_path, "a.safetensors", a="a.safetensors", b=name))
+    with pytest.raises(ValueError, match=r"wanted a \.safetensors file in the repository"):
+        hub.fetch_all(REPO)
+
+
+def test_a_fetched_list_does_not_fall_back_to_the_working_directory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.safetensors").write_bytes(b"mine")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hub, "snapshot_download", Repository(tmp_path, "a.safetensors", a="mine.safetensors"))
+    with pytest.raises(ValueError, match=r"experts\.json of ada/keys names mine\.safetensors, which is not there"):
+        hub.fetch_all(REPO)
 
 
 def response(status: int) -> httpx.Response:
@@ -107,7 +199,8 @@ class FakeApi:
 
     def upload_folder(self, repo_id: str, folder_path: str, **options: Any) -> Any:
         assert repo_id in self.made
-        self.files = {path.name: path.read_bytes() for path in Path(folder_path).iterdir()}
+        paths = [path for path in Path(folder_path).rglob("*") if path.is_file()]
+        self.files = {path.relative_to(folder_path).as_posix(): path.read_bytes() for path in paths}
         return type("Commit", (), {"commit_url": f"https://huggingface.co/{repo_id}/commit/1", **options})
 
 
