@@ -1,8 +1,9 @@
 """Edit the keys of highlighted tokens while a prompt is computed. Knows where and how much; what to add is learnt elsewhere.
 
 k' = k + c+ P+ k + c- P- k with c = max(w g, -1): w the token's weight, g the gain (SEKA, arXiv 2603.01281; the floor is
-ours: each channel removes its part of a key at most, and never turns it round). A paper's pair of gains with a negative
-bank, (a, b), is ours (a/2, b/2).
+ours: a part of a key is removed at most, and never turned round). P+ and P- may share directions, so where both channels
+remove, their floors are -|g| / (|g+| + |g-|), which add up to -1. A paper's pair of gains with a negative bank, (a, b), is
+ours (a/2, b/2).
 With a router P+ is a sum over experts m of alpha_m U_m U_m^T, and c_m = max(w g alpha_m, -|alpha_m| / sum |alpha|), which
 add up to no less than -1 whatever directions the experts share.
 """
@@ -114,15 +115,23 @@ class Steering:
             mixed = torch.maximum(weights[:, None, None] * self.positive * alpha, floor) * mask
             top = self._bases[layer].shape[2] // mask.shape[0]
             return mixed.mT.repeat_interleave(top, dim=2), None
-        plus = (weights * self.positive).clamp(min=-1.0)[:, None] * mask[0]
+        floor_plus, floor_minus = self._floors()
+        plus = (weights * self.positive).clamp(min=floor_plus)[:, None] * mask[0]
         rank = self._bases[layer].shape[2]
         if self.negative == 0:
             return plus[:, :, None].expand(-1, -1, rank), None
-        minus = (weights * self.negative).clamp(min=-1.0)[:, None] * mask[0]
+        minus = (weights * self.negative).clamp(min=floor_minus)[:, None] * mask[0]
         tail = self._tail(layer)
         return torch.cat(
             [plus[:, :, None].expand(-1, -1, rank - tail), -minus[:, :, None].expand(-1, -1, tail)], 2
         ), minus
+
+    def _floors(self) -> tuple[float, float]:
+        """The least coefficients of P+ and of P-: -1 each, or -1 together where both remove at the same weights."""
+        if self.negative == 0 or (self.positive > 0) != (self.negative > 0):
+            return -1.0, -1.0
+        share = abs(self.positive) / (abs(self.positive) + abs(self.negative))
+        return -share, share - 1.0
 
     def _tail(self, layer: int) -> int:
         """Vectors of P-'s complement at the end of the basis."""

@@ -57,9 +57,12 @@ class Plan:
     def edit(self, layer: int, head: int, key: Tensor, weight: float, alpha: Tensor | None) -> Tensor:
         """key (D,) float64."""
         if alpha is None:
-            out = key + max(weight * self.positive, -1.0) * (self.matrix(0, layer, head, "positive") @ key)
+            plus, minus = weight * self.positive, weight * self.negative
+            if plus < 0 and minus < 0:  # both remove: once at most
+                plus, minus = (c / max(1.0, -plus - minus) for c in (plus, minus))
+            out = key + max(plus, -1.0) * (self.matrix(0, layer, head, "positive") @ key)
             if self.negative:
-                out = out + max(weight * self.negative, -1.0) * (self.matrix(0, layer, head, "negative") @ key)
+                out = out + max(minus, -1.0) * (self.matrix(0, layer, head, "negative") @ key)
             return out
         out = key.clone()
         total = sum(abs(float(a)) for a in alpha[:, head])

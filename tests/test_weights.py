@@ -110,6 +110,29 @@ def test_a_shared_direction_is_at_most_removed(qwen: Any) -> None:
         assert torch.equal(each.sign(), (weight * alpha.mT).sign())
 
 
+@pytest.mark.parametrize(("positive", "negative"), [(1.0, 1.0), (3.0, 0.5), (0.2, 0.3), (2.0, -2.0), (-1.0, -4.0)])
+@pytest.mark.parametrize("weight", [-1.0, -0.3, -5.0, 1.0])
+def test_both_channels_together_never_turn_a_key_round(
+    qwen: Any, tokens: Tokens, positive: float, negative: float, weight: float
+) -> None:
+    """P+ and P- share directions: the matrix that the keys are multiplied by has no eigenvalue below 0."""
+    projection = invent(qwen)
+    marks = Tokens(tokens.ids, tokens.attention, weight * (tokens.highlight != 0))
+    found = marked_keys(qwen, marks, Steering(qwen, projection, positive, negative)).double()
+    plain = marked_keys(qwen, marks, None).double()
+    both = [weight * positive, weight * negative]
+    if max(both) < 0:
+        both = [c / max(1.0, -sum(both)) for c in both]
+    for head in range(HEADS):
+        plus, minus = (channel(0)[head].double() for channel in (projection.positive, projection.negative))
+        assert (torch.linalg.eigvalsh(plus + minus) > 1 + 1e-3).any()  # shared indeed
+        edit = torch.eye(len(plus), dtype=torch.float64)
+        for c, matrix in zip(both, (plus, minus), strict=True):
+            edit += max(c, -1.0) * matrix
+        assert torch.linalg.eigvalsh(edit).min() > -1e-6
+        torch.testing.assert_close(found[:, head], plain[:, head] @ edit, rtol=0, atol=1e-5)
+
+
 def test_negative_zero_is_no_negative_channel(qwen: Any, tokens: Tokens) -> None:
     projection = invent(qwen)
     without = Projection({n: replace(p, negative=None) for n, p in projection.parts.items()}, projection.header)
