@@ -218,10 +218,13 @@ def _learn(args: argparse.Namespace) -> None:
 
 
 def _check_recommended(args: argparse.Namespace, model: Any) -> None:
-    """ValueError for recommended layers that will not be learnt, before the learning takes its time."""
+    """ValueError for a gain that is none and for layers that will not be learnt, before the learning takes its time."""
     from seka.layers import choose
     from seka.sites import sites
 
+    gain = args.recommended_gain
+    if gain is not None and not 0 < gain < float("inf"):
+        raise ValueError(f"--recommended-gain is {gain}; wanted a finite number above 0")
     if args.recommended_layers is None or args.recommended_layers.strip().lower() == "all":
         return
     wanted, learnt = ([s.layer for s in choose(a, sites(model))] for a in (args.recommended_layers, args.layers))

@@ -131,7 +131,9 @@ def describe(projection: Projection, repo_id: str, filename: str = FILE) -> str:
         "key heads": str(heads),
         "rank of a head": f"{min(rank)} to {max(rank)}" if rank else "none",
         "recipe": f"`{_plain(json.dumps(header.get('recipe')))}`",
-        "triplets": f"{triplets.get('used')} used of {triplets.get('given')}, {triplets.get('tokens')} answer tokens"
+        "triplets": _plain(
+            f"{triplets.get('used')} used of {triplets.get('given')}, {triplets.get('tokens')} answer tokens"
+        )
         if triplets
         else "unknown",
         "digest of the triplets": f"`{_plain(triplets.get('digest', 'unknown'))}`",

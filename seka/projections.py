@@ -6,7 +6,8 @@ Knows files and algebra; how factors are learnt is in `learn`, how they act is i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -130,9 +131,11 @@ class Projection:
     def with_header(self, **changes: Any) -> Projection:
         """The same projection with header entries changed (recommended_gain, recommended_layers, name, ...).
 
-        ValueError for recommended layers that are no choice of layers.
+        ValueError for an entry that `load` would refuse.
         """
-        return replace(self, header=_checked({**self.header, **changes}))
+        if problem := _problem(changes):
+            raise ValueError(problem)
+        return replace(self, header={**self.header, **changes})
 
     def random(self, seed: int = 0) -> Projection:
         """A control: subspaces of the same ranks in directions that mean nothing."""
@@ -207,11 +210,10 @@ class Projection:
                     raise ValueError(
                         f"{path} has format {header['format']}, this seka reads {FORMAT}; update seka or learn anew"
                     )
-                _checked(header)
-                parts = {int(layer): _part(file, f"layers.{layer}") for layer in header["layers"]}
-            if not all(isinstance(header[key], dict) for key in ("geometry", "weights")) or not header["model"].strip:
-                raise TypeError("model, geometry and weights are not what they should be")
-        except (SafetensorError, KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+                if problem := _problem({**dict.fromkeys(_NEEDED), **header}):
+                    raise TypeError(problem)
+                parts = {layer: _part(file, f"layers.{layer}") for layer in header["layers"]}
+        except (SafetensorError, KeyError, TypeError, RecursionError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} is not a projection of seka ({type(error).__name__}: {error})") from None
         return cls(parts, header)
 
@@ -236,21 +238,66 @@ class Projection:
         return hub.publish(self, repo_id, filename or hub.FILE, **options)
 
 
-def _checked(header: dict[str, Any]) -> dict[str, Any]:
-    """The header. ValueError where an entry is not what it should be."""
-    layers = header.get("recommended_layers")
-    if layers is not None and not is_choice(layers):
-        raise ValueError(f"recommended_layers is {layers!r}; wanted 'all', 'lastN', 'firstN' or '3,5', or None for all")
-    return header
+def _is_number(value: object) -> bool:
+    """Finite, and no bool."""
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # type: ignore[operator]
+
+
+def _are_weights(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(some, list) and all(map(_is_number, some)) for some in value.values()
+    )
+
+
+def _are_layers(value: object) -> bool:
+    whole = isinstance(value, list) and all(type(layer) is int and layer >= 0 for layer in value)
+    return whole and 0 < len(set(value)) == len(value)  # type: ignore[arg-type, call-overload]
+
+
+_NEEDED = ("model", "geometry", "weights", "layers")
+_TEXT: tuple[Callable[[Any], bool], str] = (lambda value: isinstance(value, str), "text")
+#: What entries of a header must be, and how to say so. A model made in memory has an empty name.
+_ENTRIES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "model": _TEXT,
+    "name": _TEXT,
+    "description": _TEXT,
+    "geometry": (lambda value: isinstance(value, dict), "{name: value}"),
+    "weights": (_are_weights, "{name: [finite numbers]}"),
+    "layers": (_are_layers, "a list of different layer numbers"),
+    "triplets": (lambda value: value is None or isinstance(value, dict), "{count: number}, or None"),
+    "recommended_gain": (
+        lambda value: value is None or (_is_number(value) and value > 0),
+        "a finite number above 0, or None",
+    ),
+    "recommended_layers": (
+        lambda value: value is None or is_choice(value),
+        "'all', 'lastN', 'firstN' or '3,5', or None for all",
+    ),
+}
+
+
+def _problem(entries: Mapping[str, Any]) -> str:
+    """What is wrong with entries of a header, in words; empty when nothing is."""
+    for key, (fits, wanted) in _ENTRIES.items():
+        if key in entries and not fits(entries[key]):
+            return f"{key} is {entries[key]!r:.80}; wanted {wanted}"
+    return ""
 
 
 def _other_weights(ours: Mapping[str, list[float]], theirs: Mapping[str, list[float]]) -> str:
     """The first weight that is not the same but for rounding to bfloat16; empty when there is none."""
     for name in {**ours, **theirs}:
-        a, b = torch.tensor(ours.get(name, [])), torch.tensor(theirs.get(name, []))
+        a, b = (torch.tensor(side.get(name, []), dtype=torch.float64) for side in (ours, theirs))
         if a.shape != b.shape or not torch.allclose(a, b, rtol=2**-8, atol=1e-6):
             return name
     return ""
+
+
+def _are_orthonormal(vectors: Tensor, rank: Tensor) -> bool:
+    """Whether each head's columns are; beyond its rank they may be zeros. Up to the rounding of bfloat16."""
+    gram = vectors.double().mT @ vectors.double()
+    blank = (torch.arange(vectors.shape[-1]) >= rank[:, None]) & (vectors == 0).all(1)
+    return torch.allclose(gram, torch.diag_embed((~blank).double()), rtol=0, atol=1.1e-2)
 
 
 def _part(file: Any, at: str) -> LayerProjection:
@@ -260,19 +307,26 @@ def _part(file: Any, at: str) -> LayerProjection:
         values, rank, vectors = (file.get_tensor(f"{at}.{channel}.{key}") for key in ("values", "rank", "vectors"))
         (heads, width), stored = (*values.shape, 0, 0)[:2], vectors.shape[-1] if vectors.dim() == 3 else 0
         fits = values.dim() == 2 and vectors.shape[:2] == values.shape and rank.shape == (heads,)
-        if not fits or not stored <= width or not bool(((rank >= 0) & (rank <= stored)).all()):
+        kinds = values.is_floating_point() and vectors.is_floating_point() and rank.dtype == torch.int64
+        if not kinds or not fits or not stored <= width or not bool(((rank >= 0) & (rank <= stored)).all()):
             raise ValueError(
                 f"{at}.{channel}: values {tuple(values.shape)}, rank {tuple(rank.shape)} of {rank.tolist()} and "
-                f"vectors {tuple(vectors.shape)} do not belong together; wanted (H, D), (H,), (H, D, R)"
+                f"vectors {tuple(vectors.shape)} do not belong together; wanted (H, D), (H,) int64, (H, D, R)"
             )
         if not bool(vectors.isfinite().all()):
             raise ValueError(f"{at}.{channel}: the vectors hold NaN or infinity")
+        if not _are_orthonormal(vectors, rank):
+            raise ValueError(
+                f"{at}.{channel}: the vectors are not orthonormal; wanted singular vectors, zeros beyond the rank"
+            )
         return Factors(values, rank, vectors)
 
     shift, relative, present = (file.get_tensor(f"{at}.{key}") for key in ("shift", "relative_shift", "present"))
     positive = factors("positive")
     negative = factors("negative") if f"{at}.negative.values" in names else None
     heads = positive.rank.shape
+    if present.dtype != torch.bool:
+        raise ValueError(f"{at}: present is {present.dtype}; wanted bool")
     if any(each.shape != heads for each in (shift, relative, present, *([negative.rank] if negative else []))):
         raise ValueError(
             f"{at}: shift {tuple(shift.shape)}, relative_shift {tuple(relative.shape)} and present {tuple(present.shape)} "

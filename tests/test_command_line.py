@@ -146,6 +146,10 @@ def test_convert_writes_a_projection_of_the_model(folder: Path, tmp_path: Path) 
         (["generate", "", "--model", "{folder}", "--projection", "{bank}"], "no tokens"),
         (["inspect", "{folder}/config.json"], "not a projection of seka"),
         (["learn", "--model", "{folder}", "--out", "x", "--triplets", "gone.jsonl"], "gone.jsonl"),
+        (
+            ["learn", "--model", "{folder}", "--out", "x", "--recommended-gain", "0"],
+            "--recommended-gain is 0.0; wanted",
+        ),
         (["convert", "{bank}", "x", "--model", "{folder}"], "wanted 'layers' with 'proj'"),
         (["convert", "{folder}/config.json", "x", "--model", "{folder}"], "could not be read safely"),
     ],

@@ -92,6 +92,33 @@ def test_a_header_without_recommended_layers_means_all(saved: Path) -> None:
     assert Projection.load(path).recommended_layers == "all"
 
 
+def test_bfloat16_and_zeros_beyond_the_rank_are_read(saved: Path) -> None:
+    """As banks of another type have them, and those that were converted from projections."""
+
+    def change(tensors: dict[str, Any], _header: Any) -> None:
+        for layer in (1, 2):
+            for channel in ("positive", "negative"):
+                name = f"layers.{layer}.{channel}"
+                beyond = torch.arange(tensors[f"{name}.vectors"].shape[2]) >= tensors[f"{name}.rank"][:, None]
+                tensors[f"{name}.vectors"] = (tensors[f"{name}.vectors"] * ~beyond[:, None]).bfloat16()
+
+    before = {layer: Projection.load(saved).positive(layer) for layer in (1, 2)}
+    after = Projection.load(rewritten(saved, change))
+    for layer in (1, 2):
+        torch.testing.assert_close(after.positive(layer).float(), before[layer], rtol=0, atol=2e-2)
+
+
+def test_a_model_made_in_memory_has_no_name(saved: Path) -> None:
+    path = rewritten(saved, lambda _tensors, header: header.update(model=""))
+    Projection.load(path).check(build_model("qwen3"))
+
+
+def test_an_entry_that_could_not_be_read_again_is_not_taken(projection: Projection) -> None:
+    for changes in ({"recommended_gain": 0}, {"recommended_gain": "0.2"}, {"name": None}, {"triplets": 3}):
+        with pytest.raises(ValueError, match=rf"^{next(iter(changes))} is .*; wanted"):
+            projection.with_header(**changes)
+
+
 def test_without_a_negative_channel(projection: Projection, tmp_path: Path) -> None:
     parts = {layer: replace(part, negative=None) for layer, part in projection.parts.items()}
     half = Projection(parts, projection.header)
@@ -243,6 +270,26 @@ def test_foreign_safetensors_are_refused(tmp_path: Path) -> None:
     [
         (lambda t, h: h.update(format=99), "has format 99, this seka reads 1"),
         (lambda t, h: h.update(recommended_layers=["last3"]), r"recommended_layers is \['last3'\]; wanted 'all'"),
+        (lambda t, h: h.update(model=None), "not a projection of seka.*model is None; wanted text"),
+        (lambda t, h: h.update(name=["x"]), r"name is \['x'\]; wanted text"),
+        (lambda t, h: h.update(geometry=[]), r"geometry is \[\]; wanted {name: value}"),
+        (lambda t, h: h.update(weights={"embedding": "abc"}), r"weights is .*abc.*; wanted {name: \[finite numbers\]}"),
+        (lambda t, h: h.update(weights={"embedding": [1.0, None]}), "weights is"),
+        (lambda t, h: h.update(weights={"embedding": [10**400]}), "weights is"),
+        (lambda t, h: h.update(layers="12"), "layers is '12'; wanted a list of different layer numbers"),
+        (lambda t, h: h.update(layers=[1, 1]), r"layers is \[1, 1\]"),
+        (lambda t, h: h.update(layers=[]), r"layers is \[\]"),
+        (lambda t, h: h.update(layers=["1"]), r"layers is \['1'\]"),
+        (
+            lambda t, h: h.update(recommended_gain="a lot"),
+            "recommended_gain is 'a lot'; wanted a finite number above 0",
+        ),
+        (lambda t, h: h.update(recommended_gain=[1]), r"recommended_gain is \[1\]"),
+        (lambda t, h: h.update(recommended_gain=-0.5), "recommended_gain is -0.5"),
+        (lambda t, h: h.update(recommended_gain=float("nan")), "recommended_gain is nan"),
+        (lambda t, h: h.update(recommended_gain=10**400), "recommended_gain is 1000"),
+        (lambda t, h: h.update(recommended_gain=True), "recommended_gain is True"),
+        (lambda t, h: h.update(triplets=[1, 2]), r"triplets is \[1, 2\]; wanted {count: number}, or None"),
         (lambda t, h: h.pop("geometry"), "not a projection of seka.*geometry"),
         (lambda t, h: h.pop("layers"), "not a projection of seka.*layers"),
         (lambda t, h: h.update(layers=[1, 2, 5]), "not a projection of seka.*layers.5"),
@@ -261,6 +308,15 @@ def test_foreign_safetensors_are_refused(tmp_path: Path) -> None:
         (lambda t, h: t.update({"layers.1.positive.values": torch.zeros(2)}), "do not belong together"),
         (lambda t, h: t.update({"layers.1.shift": torch.zeros(5)}), "do not belong together"),
         (lambda t, h: t.update({"layers.1.present": torch.ones(1, dtype=torch.bool)}), "do not belong together"),
+        (lambda t, h: t["layers.1.positive.vectors"].mul_(10), "vectors are not orthonormal"),
+        (lambda t, h: t["layers.1.negative.vectors"].mul_(1.02), "vectors are not orthonormal"),
+        (
+            lambda t, h: t["layers.2.positive.vectors"][0, :, 1].copy_(t["layers.2.positive.vectors"][0, :, 0]),
+            "orthonormal",
+        ),
+        (lambda t, h: t["layers.2.positive.vectors"][0, :, 0].zero_(), "vectors are not orthonormal"),
+        (lambda t, h: t.update({"layers.1.positive.rank": torch.tensor([1.5, 2.0])}), "do not belong together"),
+        (lambda t, h: t.update({"layers.1.present": torch.ones(2)}), "present is torch.float32; wanted bool"),
         (lambda t, h: t["layers.2.positive.vectors"].view(-1)[5:6].fill_(float("nan")), "vectors hold NaN"),
         (lambda t, h: t["layers.2.negative.vectors"].view(-1)[5:6].fill_(float("inf")), "vectors hold NaN or infinity"),
     ],
