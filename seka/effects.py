@@ -18,7 +18,7 @@ from seka.projections import Projection
 from seka.prompts import Prompt
 from seka.routing import Router
 from seka.steering import Steering
-from seka.tokens import Tokens, encode
+from seka.tokens import Tokens, align, encode
 
 #: Least rank correlation of each verdict on two maps; below them they are opposed.
 AGREEMENT = ((0.7, "agree well"), (0.3, "agree in part"), (-0.3, "hardly agree"))
@@ -36,6 +36,7 @@ def effects(
 
     asked: marked prompts and the answer that their marks point to, as it would go on after the prompt (with its blank).
     positive: gain, None for the source's own. A head that the source lacks gets NaN.
+    ValueError when nothing is asked, and for an answer that adds no token to its prompt or changes the prompt's.
     """
     if not asked:
         raise ValueError("no prompts given; wanted some (Prompt, answer) to see an effect on")
@@ -43,9 +44,26 @@ def effects(
     for first in range(0, len(asked), batch_size):
         some = asked[first : first + batch_size]
         tokens = encode([prompt for prompt, _ in some], tokenizer)
-        wanted = torch.tensor([tokenizer(answer, add_special_tokens=False)["input_ids"][0] for _, answer in some])
+        wanted = torch.tensor([first_token(tokenizer, prompt, answer) for prompt, answer in some])
         batches.append((tokens, wanted))
     return dict(by_layer(model, source, batches, positive))
+
+
+def first_token(tokenizer: Any, prompt: Prompt, answer: str) -> int:
+    """The id that comes after the prompt's where the answer goes on: by itself an answer may be tokenised otherwise.
+
+    ValueError where none does, or where the prompt's own tokens change with the answer behind them.
+    """
+    before = list(align(prompt, tokenizer).ids)
+    ids = tokenizer(prompt.text + answer, add_special_tokens=not prompt.rendered, verbose=False)["input_ids"]
+    if ids[: len(before)] != before:
+        raise ValueError(
+            f"the answer {answer!r} changes the tokens of its prompt, which ends in {prompt.text[-20:]!r}; wanted one that "
+            "begins a new token, with the blank that it begins with"
+        )
+    if len(ids) == len(before):
+        raise ValueError(f"the answer {answer!r} adds no token to its prompt; wanted some text")
+    return int(ids[len(before)])
 
 
 def by_layer(
