@@ -238,20 +238,20 @@ class Projection:
         return hub.publish(self, repo_id, filename or hub.FILE, **options)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: Any) -> bool:
     """Finite, and no bool."""
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # type: ignore[operator]
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max
 
 
-def _are_weights(value: object) -> bool:
+def _are_weights(value: Any) -> bool:
     return isinstance(value, dict) and all(
         isinstance(some, list) and all(map(_is_number, some)) for some in value.values()
     )
 
 
-def _are_layers(value: object) -> bool:
+def _are_layers(value: Any) -> bool:
     whole = isinstance(value, list) and all(type(layer) is int and layer >= 0 for layer in value)
-    return whole and 0 < len(set(value)) == len(value)  # type: ignore[arg-type, call-overload]
+    return whole and 0 < len(set(value)) == len(value)
 
 
 _NEEDED = ("model", "geometry", "weights", "layers")
