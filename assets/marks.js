@@ -149,13 +149,24 @@
     return word ? [word.index, word.index + word[0].length] : [at, at];
   }
 
+  /* What a sentence does not end with: titles, abbreviations, single initials (but "I"). Those that often end one ("etc.",
+     "p.m.", "U.S.") are left to the browser. */
+  const SHORT = "Mrs?|Ms|Drs?|Profs?|St|Mt|Rev|Gen|Col|Capt|Lt|Sgt|Sen|Gov|[Vv]s|[Cc]f|[Ee]\\.g|[Ii]\\.e|[Ff]igs?|[Ee]qs?";
+  const GOES_ON = new RegExp(`(?:^|[\\s(\\[“"‘'])(?:${SHORT}|(?!I)\\p{Lu})\\.[ \\t\\xa0]*$`, "u");
+
   /* The sentences that text[start, end) touches, as [start, end]; for a caret the one it stands in. A line is a sentence
-     at least. By the browser's own rules (Unicode annex 29), which know no abbreviations. */
+     at least. By the browser's own rules (Unicode annex 29), which know no abbreviations, and what goes on joined. */
   function sentence(text, start, end) {
-    const parts = [...new Intl.Segmenter(undefined, { granularity: "sentence" }).segment(text)]
-      .map(({ index, segment }) => trim(text, { start: index, end: index + segment.length }))
-      .filter((part) => part.start < part.end);
-    const touched = parts.filter((part) => (start === end ? part.start <= start && start <= part.end : part.start < end && start < part.end));
+    const parts = [];
+    let from = 0;
+    for (const { index, segment } of new Intl.Segmenter(undefined, { granularity: "sentence" }).segment(text)) {
+      if (GOES_ON.test(segment)) continue;
+      parts.push(trim(text, { start: from, end: index + segment.length }));
+      from = index + segment.length;
+    }
+    parts.push(trim(text, { start: from, end: text.length }));
+    const touches = (part) => (start === end ? part.start <= start && start <= part.end : part.start < end && start < part.end);
+    const touched = parts.filter((part) => part.start < part.end && touches(part));
     return touched.length ? [touched[0].start, touched.at(-1).end] : [start, end];
   }
 

@@ -112,6 +112,23 @@ def test_a_sentence_is_what_its_stops_say(page: Any) -> None:
             assert page.evaluate(sentence, [text, *whole]) == whole, text
 
 
+def test_a_sentence_goes_on_after_abbreviations_and_initials(page: Any) -> None:
+    for parts in (
+        ["Dr. Ada met Mrs. Bob vs. Prof. Cleo.", "Then she left."],
+        ["Some cities, e.g. Rome, i.e. St. Peter's (cf. Fig. 3) too.", "Others do not."],
+        ["J. R. R. Tolkien and George W. Bush met.", "So did I.", "We sang etc.", "All of us."],
+        ["E.g. Ada.", "It ends with Dr."],
+        ["He wrote “J. Smith” there.", "At 5 p.m.", "In the U.S.", "Then he spoke.", "NASA.", "Mr.", "Ada is next."],
+    ):
+        text = "".join(part + ("\n" if part == "Mr." else " ") for part in parts)
+        at = 0
+        for part in parts:
+            start = text.index(part, at)
+            at = start + len(part)
+            for a, b in ((start, at), (start + 1, start + 1), (at - 2, at - 1)):
+                assert page.evaluate("([text, a, b]) => seka.sentence(text, a, b)", [text, a, b]) == [start, at], part
+
+
 def test_marking_a_sentence_reads_past_marks_and_takes_itself_off_again(page: Any) -> None:
     sentence = "([raw, a, b]) => { const done = seka.toggle(raw, a, b, 1, {whole: true}); return [done.raw, done.from, done.to]; }"
     raw = "Ada plays **chess**. Now Ada ~~plays~~ golf! So"
