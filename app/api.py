@@ -14,6 +14,7 @@ from app import actions, head_words
 from app.actions import Settings
 from app.models import ADAPTIVE, Studio
 from app.strengths import answer as swept
+from app.sweep import multiples
 from app.wiring import TOGETHER, Wrapper, as_is, settings
 from seka import figures
 from seka.tokens import align
@@ -123,7 +124,7 @@ def publish(studio: Studio, gpu: Wrapper = as_is) -> None:
             strengths, an answer for each, and curves: the likeliest first tokens with a probability for each strength.
         """
         values = (mode, None, max_new_tokens, layers, min_shift, seed, temperature, literal, heads)
-        return _told(lambda: swept(studio, prompt, settings(values), strengths))
+        return _told(lambda: swept(studio, prompt, settings(values), strengths, multiples(gpu)))
 
     running: list[Callable[..., Any]] = [compare, router, sweep]
     resting: list[Callable[..., Any]] = [parse, sensitivity]

@@ -12,6 +12,7 @@ import gradio as gr
 
 from app import heads, programs, sweep
 from app.views import View
+from app.wiring import Wrapper, as_is
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Details:
 PANELS = {"router": "router", "attention": "attention", "next": "next-token", "tokens": "confidence"}
 
 
-def build(view: View, tokens_html: str) -> Details:
-    """The tabs, showing a view."""
+def build(view: View, tokens_html: str, gpu: Wrapper = as_is) -> Details:
+    """The tabs, showing a view. gpu: wraps what runs the model."""
     with gr.Tabs(elem_id="details"):
         with gr.Tab("Heads"):
             maps = heads.build(view)
@@ -69,7 +70,7 @@ def build(view: View, tokens_html: str) -> Details:
             tokens = gr.HTML(tokens_html, elem_id="tokens", js_on_load=None)
             written = _panel("tokens", view)
         with gr.Tab("Strengths"):
-            strengths = sweep.build()
+            strengths = sweep.build(gpu)
         code = programs.build()
     return Details(maps, (router, attention, following, written), tokens, strengths, code)
 

@@ -45,7 +45,7 @@ def build(studio: Studio, gpu: Wrapper = as_is, menu: str = "") -> gr.Blocks:
                 choice = choices.build(studio, chosen)
         columns = answers.build(view)
         take = carry.build(view)
-        tabs = details.build(view, tokens)
+        tabs = details.build(view, tokens, gpu)
         lessons = learning.build(studio)
 
         fields = {**choice.fields, "literal": edit.literal}

@@ -19,8 +19,9 @@ from app.views import rate
 from seka import figures
 from seka.sweep import Sweep, stream
 
-#: Strengths of the page's sweep, in recommended ones; the one that is set is added.
-MULTIPLES = (0.0, 0.5, 1.0, 1.5, 2.0)
+#: Strengths of the page's sweep, in recommended ones; the one that is set is added. Fewer on ZeroGPU, where a sweep should
+#: take no longer than the comparison that its seconds are reckoned by.
+MULTIPLES, FEW = (0.0, 0.5, 1.0, 1.5, 2.0), (0.0, 1.0, 2.0)
 #: Strengths of one sweep at most: each is a row of the batch.
 MOST = 16
 
@@ -35,11 +36,11 @@ class Shown:
     figure: Any = None
 
 
-def offered(studio: Studio, settings: Settings) -> list[float]:
-    """The strengths of the page's sweep, rising."""
+def offered(studio: Studio, settings: Settings, multiples: Sequence[float] = MULTIPLES) -> list[float]:
+    """The strengths of the page's sweep, rising. multiples: of the recommended strength."""
     gain = studio.gain(settings.mode)
     chosen = [] if settings.strength is None else [settings.strength]
-    return sorted({round(strength, 4) for strength in (*(gain * times for times in MULTIPLES), *chosen)})
+    return sorted({round(strength, 4) for strength in (*(gain * times for times in multiples), *chosen)})
 
 
 def run(
@@ -62,7 +63,13 @@ def run(
         yield from stream(studio.model, studio.tokenizer, prompt, used, gains, stop=stop, **settings.decoding())
 
 
-def sweep(studio: Studio, text: str, settings: Settings, stop: Callable[[], bool] = lambda: False) -> Iterator[Shown]:
+def sweep(
+    studio: Studio,
+    text: str,
+    settings: Settings,
+    stop: Callable[[], bool] = lambda: False,
+    multiples: Sequence[float] = MULTIPLES,
+) -> Iterator[Shown]:
     """The page's sweep: what it shows while the answers stream, then with the figure. Raises nothing."""
     shown = Shown("Reading the prompt …")
     drawn, last = 0.0, None
@@ -72,7 +79,7 @@ def sweep(studio: Studio, text: str, settings: Settings, stop: Callable[[], bool
             if studio.wait(0.5) or stop():
                 break
         yield shown
-        for last in run(studio, text, settings, offered(studio, settings), stop):
+        for last in run(studio, text, settings, offered(studio, settings, multiples), stop):
             if time.monotonic() - drawn > BEAT:
                 drawn = time.monotonic()
                 done = record(studio, last, settings, text)
@@ -91,9 +98,15 @@ def sweep(studio: Studio, text: str, settings: Settings, stop: Callable[[], bool
         yield replace(shown, status=words.notice([escape(actions.explain(error))], "error"))
 
 
-def answer(studio: Studio, text: str, settings: Settings, strengths: Sequence[float] | None = None) -> dict[str, Any]:
+def answer(
+    studio: Studio,
+    text: str,
+    settings: Settings,
+    strengths: Sequence[float] | None = None,
+    multiples: Sequence[float] = MULTIPLES,
+) -> dict[str, Any]:
     """One whole sweep as plain data, of `offered` strengths where none are given. ValueError as in `run`."""
-    *_, last = run(studio, text, settings, offered(studio, settings) if strengths is None else strengths)
+    *_, last = run(studio, text, settings, offered(studio, settings, multiples) if strengths is None else strengths)
     return record(studio, last, settings, text)
 
 

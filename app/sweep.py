@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,11 +31,18 @@ class Sweep:
         return [self.status, self.caption, self.table, self.figure]
 
 
-def build() -> Sweep:
+def multiples(gpu: Wrapper) -> Sequence[float]:
+    """Strengths of a sweep, in recommended ones: fewer on ZeroGPU."""
+    return strengths.MULTIPLES if gpu is as_is else strengths.FEW
+
+
+def build(gpu: Wrapper = as_is) -> Sweep:
     """The panel, empty."""
+    at = "0, \u00bd, 1, 1\u00bd and 2" if gpu is as_is else "0, 1 and 2"
+    fewer = "" if gpu is as_is else "These are fewer than elsewhere, because GPU time is short here. "
     with gr.Column(elem_id="strengths"):
         gr.HTML(
-            "Answers the prompt above at 0, \u00bd, 1, 1\u00bd and 2 times the recommended strength, and at the one that is set. "
+            f"Answers the prompt above at {at} times the recommended strength, and at the one that is set. {fewer}"
             "Words that differ from the first row are marked; the curves show how likely each first token becomes.",
             elem_classes=["caption"],
             js_on_load=None,
@@ -66,7 +73,7 @@ def wire(page: gr.Blocks, studio: Studio, panel: Sweep, inputs: list[Any], gpu: 
 
     def sweep(request: gr.Request, text: str, *values: Any) -> Iterator[list[Any]]:
         with stops.running(request.session_hash) as flag:
-            for shown in strengths.sweep(studio, text, settings(values), flag.is_set):
+            for shown in strengths.sweep(studio, text, settings(values), flag.is_set, multiples(gpu)):
                 yield outputs(shown)
 
     event = panel.run.click(

@@ -17,7 +17,8 @@ import yaml
 from studios import TEXT, tiny_studio
 
 from app import page, space
-from app.wiring import NAMES
+from app.settings import Settings
+from app.wiring import NAMES, as_is
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -64,7 +65,7 @@ def built(forks: Forks) -> dict[str, Any]:
 def test_a_run_on_the_page_streams_out_of_a_forked_process() -> None:
     forks = Forks()
     run = built(forks)["run"]
-    values = {name: getattr(actions_settings(), name) for name in NAMES} | {"strength": 2.0, "max_new_tokens": 3}
+    values = {name: getattr(Settings(), name) for name in NAMES} | {"strength": 2.0, "max_new_tokens": 3}
     request = gr.Request(session_hash="a")
     shown = list(run.fn(request, TEXT, *values.values()))
     assert "Done" in str(shown[-1])
@@ -72,10 +73,17 @@ def test_a_run_on_the_page_streams_out_of_a_forked_process() -> None:
     assert forks.durations == [space.seconds(3, 60)]
 
 
-def actions_settings() -> Any:
-    from app.actions import Settings
-
-    return Settings()
+def test_a_sweep_has_fewer_rows_and_says_so() -> None:
+    values = {name: getattr(Settings(), name) for name in NAMES} | {"strength": 2.0, "max_new_tokens": 2}
+    for gpu, rows in ((space.wrapper(Forks(), 60), 4), (as_is, 6)):  # the strength that is set is one of them
+        demo = page.build(tiny_studio(), gpu)
+        found = {fn.api_name: fn for fn in demo.fns.values() if fn.fn is not None}
+        *_, shown = found["strengths"].fn(gr.Request(session_hash="a"), TEXT, *values.values())
+        assert "Done" in shown[0]
+        assert shown[2].count('<th scope="row">') == rows
+        assert len(found["sweep"].fn(TEXT, mode="facts", max_new_tokens=2)["strengths"]) == rows - 1
+        said = " ".join(str(getattr(block, "value", "")) for block in demo.blocks.values())
+        assert ("fewer than elsewhere" in said) is (rows == 4)
 
 
 def test_an_endpoint_answers_out_of_a_forked_process() -> None:
