@@ -15,7 +15,7 @@ from typing import Any
 
 from app import actions, maps
 from app.models import ADAPTIVE, Studio, studio
-from app.views import View, finished
+from app.views import BEFORE, View, finished
 
 PATH = Path(__file__).resolve().parents[1] / "assets" / "examples.json"
 BADGE = "Precomputed example \u2013 press Compare to run it yourself"
@@ -32,10 +32,12 @@ class Example:
     result: dict[str, Any]
 
     def view(self, model: str) -> View:
-        """What the page shows for it; `model` is the page's own, named in the badge where it is another one."""
-        badge = BADGE if self.result["model"] == model else f"Precomputed example of {self.result['model']}"
+        """What the page of this model shows for it: its run; before a first run where the run is another model's, which
+        would answer otherwise and has other heads."""
+        if self.result["model"] != model:
+            return BEFORE
         text = actions.read(self.prompt, self.settings.literal).text
-        view = finished(self.result, text, f'<span class="badge">{badge}</span>')
+        view = finished(self.result, text, f'<span class="badge">{BADGE}</span>')
         return replace(view, remarks=f"{escape(self.note)} {view.remarks}".strip())
 
 

@@ -11,10 +11,8 @@ from app.actions import Settings
 from app.asked import Asked, asked
 from app.examples import Example
 from app.models import Studio
-from app.views import View
+from app.views import BEFORE, View
 from app.wiring import fitting, strongest
-
-NEW = "Press Compare: the same model answers twice."
 
 
 def choose(query: Mapping[str, str], kept: Any) -> tuple[Asked | None, str]:
@@ -54,6 +52,4 @@ def view(studio: Studio, brought: Asked, examples: Sequence[Example]) -> View:
     for example in examples:
         if example.prompt == brought.prompt and fitting(studio, example.settings) == here:
             return example.view(studio.name)
-    return View(
-        status=NEW, heads_words=NEW, router_words=NEW, attention_words=NEW, next_words=NEW, tokens_words=NEW, figures={}
-    )
+    return BEFORE

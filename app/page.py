@@ -13,7 +13,7 @@ from app.actions import Settings
 from app.asked import Asked
 from app.examples import Example
 from app.models import Studio
-from app.views import View
+from app.views import BEFORE, View
 from app.wiring import NAMES, QUIET, Wrapper, as_is, fitting
 
 #: Shown where no example has been computed.
@@ -24,7 +24,7 @@ def build(studio: Studio, gpu: Wrapper = as_is, menu: str = "") -> gr.Blocks:
     """The page of one studio. gpu: wraps what runs the model (for ZeroGPU). menu: of several models' pages, the first one's."""
     shown = examples.load()
     text, chosen = (shown[0].prompt, shown[0].settings) if shown else (START, Settings())
-    view = shown[0].view(studio.name) if shown else View(status="Press Compare: the same model answers twice.")
+    view = shown[0].view(studio.name) if shown else BEFORE
     chosen = fitting(studio, chosen)
     preview, tokens = actions.preview(studio, text, chosen.literal)
     page = gr.Blocks(title="seka: mark the words that matter", analytics_enabled=False)

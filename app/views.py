@@ -37,6 +37,13 @@ class View:
     record: dict[str, Any] | None = field(default=None, compare=False, repr=False)  # of a finished run
 
 
+NEW = "Press Compare: the same model answers twice."
+#: A page before its first run.
+BEFORE = View(
+    status=NEW, heads_words=NEW, router_words=NEW, attention_words=NEW, next_words=NEW, tokens_words=NEW, figures={}
+)
+
+
 def finished(done: dict[str, Any], prompt: str, status: str | None = None, drawn: bool = True) -> View:
     """The last view of a run, from its record: a real run and a precomputed example look the same.
 

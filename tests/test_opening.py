@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 from studios import TEXT, text_of, tiny_studio
 from test_link import ASKED, link
 
-from app import examples
+from app import examples, page
 from app.actions import Settings
 from app.asked import Asked, asked
 from app.models import Studio
@@ -49,10 +51,26 @@ def test_settings_that_this_page_does_not_have_are_changed_and_said(studio: Stud
 
 
 def test_what_has_no_result_empties_the_page_and_an_example_keeps_its_own(studio: Studio) -> None:
-    shown = examples.load()
-    assert shown
-    own = Asked(shown[0].prompt, shown[0].settings)
-    assert text_of(view(studio, own, shown).plain)
+    settings = Settings("facts", 0.5, max_new_tokens=2)
+    (done,) = examples.compute(studio, [{"title": "T", "prompt": "Two **pears**", "settings": asdict(settings)}])
+    shown = [examples.Example("T", "", done["prompt"], settings, done["result"])]
+    assert text_of(view(studio, Asked(shown[0].prompt, settings), shown).plain)
     empty = view(studio, Asked(TEXT, Settings()), shown)
     assert (empty.plain, empty.steered, empty.figures) == ("", "", {})
     assert "Press Compare" in empty.status
+
+
+def test_examples_of_another_model_bring_their_prompts_alone(studio: Studio) -> None:
+    assert (shown := examples.load())
+    assert all(example.view(example.result["model"]).figures for example in shown)
+    built = page.build(studio)
+    values = {block.elem_id: getattr(block, "value", None) for block in built.blocks.values()}
+    assert values["prompt"] == shown[0].prompt
+    assert "Press Compare" in values["status"]
+    assert (values["plain"], values["steered"], values["heads"], values["run"], values["card"]) == (
+        "",
+        "",
+        None,
+        "",
+        "",
+    )
