@@ -13,9 +13,10 @@ from app.models import Studio
 from app.views import View
 from app.wiring import NAMES, RUNNING, Stops, Wrapper, settings
 
-#: Pinned runs stay in the browser: assets/pins.js copies cards here.
+#: Pinned runs stay in the browser: assets/pins.js copies cards here, and keeps them for a reload.
 PINS = (
-    '<section aria-labelledby="pins-title"><h3 id="pins-title">Pinned runs</h3><ol></ol></section>'
+    '<section aria-labelledby="pins-title"><div class="pins-head"><h3 id="pins-title">Pinned runs</h3>'
+    '<button type="button" id="unpin-all">Unpin all</button></div><ol></ol></section>'
     '<p id="pin-said" role="status"></p>'
 )
 

@@ -153,6 +153,15 @@ def compare(page: Any) -> tuple[str, str]:
     return page.text_content("#plain .written"), page.text_content("#steered .written")
 
 
+def tab(page: Any, name: str) -> None:
+    """Open a tab under the answers; on a narrow page it may be in the menu of those that have no room."""
+    head = page.get_by_role("tab", name=name, exact=True)
+    if not head.is_visible():
+        page.locator("#details .overflow-menu > button").click()
+        head = page.locator("#details .overflow-dropdown button", has_text=name)
+    head.click()
+
+
 def shot(page: Any, name: str) -> None:
     SHOTS.mkdir(exist_ok=True)
     page.wait_for_timeout(400)

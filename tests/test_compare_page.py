@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import torch
 from conftest import TRIPLETS, build_model, build_tokenizer
-from hands import CONTRAST, TEXT, compare, shot, write
+from hands import CONTRAST, TEXT, compare, shot, tab, write
+from models_on_disk import EVIL
 
 import seka
 from app import look, page
@@ -19,6 +20,13 @@ pytest_plugins = ["pages"]
 pytestmark = pytest.mark.browser
 STATUS = "document.querySelector('#status').textContent.trim()"
 SWEPT = "document.querySelector('#sweep-status').textContent.trim()"
+#: What moves without having been asked to, as the browser itself reckons it.
+SHIFTS = """() => {
+  window.shifts = [];
+  const moved = (shift) => shift.sources.map(({ node }) => node?.id || node?.className);
+  const note = (list) => shifts.push(...list.getEntries().flatMap(moved));
+  new PerformanceObserver(note).observe({ type: 'layout-shift' });
+}"""
 READ = [
     "#pin", "#pins h3", "#pin-said", "#pins .unpin", ".card .asked", ".card .how", ".card h4", ".card .written", "#pins ins",
     "#sweep", "#sweep-stop", "#sweep-status", "#sweep-caption .how", "#sweep-table thead th", "#sweep-table tbody th",
@@ -61,11 +69,7 @@ def strength(page: Any, value: float) -> None:
 
 
 def swept(page: Any) -> None:
-    tab = page.get_by_role("tab", name="Strengths", exact=True)
-    if page.viewport_size["width"] < 700 and not tab.is_visible():
-        page.locator("#details .overflow-menu > button").click()
-        tab = page.locator("#details .overflow-dropdown button", has_text="Strengths")
-    tab.click()
+    tab(page, "Strengths")
     page.click("#sweep")
     page.wait_for_function(f"/^(Done|Stopped)/.test({SWEPT})")
     page.wait_for_selector("#sweep-figure .scatterlayer .trace")
@@ -85,6 +89,7 @@ def test_from_comparing_to_pins_and_the_sweep(served: tuple[str, list[int]], vis
     # Both columns stream; nothing below them moves; a run that goes on cannot be pinned; Stop ends the model's work.
     length(page, 256)
     below = page.locator("#details").bounding_box()["y"]
+    page.evaluate(SHIFTS)
     page.click("#compare")
     page.wait_for_function(f"/Writing: ([3-9]|\\d\\d)/.test({STATUS})")
     assert page.text_content("#plain .written").strip()
@@ -98,6 +103,10 @@ def test_from_comparing_to_pins_and_the_sweep(served: tuple[str, list[int]], vis
     page.wait_for_timeout(700)
     assert len(calls) == steps < 256
     assert page.text_content("#plain .written").strip()
+    assert page.evaluate("shifts") == []
+    page.evaluate("document.querySelector('#work').before('moved')")
+    page.wait_for_function("shifts.length > 0")  # the browser does tell
+    page.evaluate("document.querySelector('#work').previousSibling.remove()")
 
     # What is wrong with a folded field is said where it is seen.
     length(page, 6)
@@ -163,6 +172,61 @@ def test_from_comparing_to_pins_and_the_sweep(served: tuple[str, list[int]], vis
         if len(calls) == seen:
             break
     assert len(calls) - before < 150
+
+
+def test_pins_outlive_a_reload_and_stay_in_the_browser(
+    served: tuple[str, list[int]], visit: Callable[..., Any]
+) -> None:
+    page = visit(served[0])
+    sent: list[str] = []
+    page.on("request", lambda request: sent.append(request.post_data or ""))
+    pinned = page.locator("#pins li")
+
+    def reload() -> None:
+        page.reload()
+        page.wait_for_function("document.querySelector('#model-line').textContent.includes('is ready')")
+        page.wait_for_function("document.querySelector('#prompt textarea').value.includes('**golf**')")
+
+    write(page, TEXT.replace("golf", "**golf**"))
+    length(page, 4)
+    answers = compare(page)
+    page.wait_for_selector("#card article", state="attached")
+    page.click("#pin")
+    before = pinned.inner_html()
+    reload()
+    assert pinned.inner_html() == before
+    assert pinned.locator("mark.emphasise").text_content() == "golf"
+    assert [pinned.locator(".written").nth(i).text_content() for i in (0, 1)] == list(answers)
+    kept = page.evaluate("localStorage.getItem('seka-pins')")
+    assert not any("seka-pins" in text or kept in text for text in sent)
+
+    # What is kept is text, however it came there; the oldest give way; another page of this browser follows.
+    page.evaluate(
+        """([evil, kept]) => localStorage.setItem('seka-pins', JSON.stringify(
+             [['img', '', '', evil], ['p', 'how', '', evil], 'x', ...Array(30).fill(JSON.parse(kept)[0])]))""",
+        [EVIL, kept],
+    )
+    reload()
+    assert pinned.count() == 20
+    assert page.locator("#pins :is(img, script)").count() == 0
+    assert pinned.nth(0).text_content() == f"{EVIL}Unpin"
+    write(page, TEXT.replace("golf", "**golf**!"))
+    compare(page)
+    page.wait_for_function("document.querySelector('#card').textContent.includes('golf!')")
+    page.click("#pin")
+    page.wait_for_function("document.querySelector('#pin-said').textContent.includes('The oldest gave way')")
+    assert pinned.count() == 20
+    other = page.context.new_page()
+    other.goto(served[0])
+    other.wait_for_function("document.querySelectorAll('#pins li').length === 20")
+    page.click("#unpin-all")
+    other.wait_for_function("document.querySelectorAll('#pins li').length === 0")
+    assert page.evaluate("document.activeElement.id") == "pin"
+    assert page.locator("#unpin-all").is_hidden()
+    page.evaluate("localStorage.setItem('seka-pins', '{')")
+    page.reload()
+    page.wait_for_selector("#prompt .backdrop")
+    assert pinned.count() == 0
 
 
 def test_on_a_phone_at_night(served: tuple[str, list[int]], visit: Callable[..., Any]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hands import CONTRAST, compare, shot, write
+from hands import CONTRAST, compare, shot, tab, write
 
 pytest_plugins = ["pages"]
 pytestmark = pytest.mark.browser
@@ -21,13 +21,9 @@ def test_a_run_fills_every_tab(address: str, visit: Callable[..., Any], width: i
     compare(page)
     page.wait_for_selector("#heads .heatmaplayer .hm")
 
-    def tab(name: str, maps: str, count: int) -> str:
+    def show(name: str, maps: str, count: int) -> str:
         """Open a tab, wait for its figure, look at its caption and its table."""
-        if width < 700 and not page.get_by_role("tab", name=name, exact=True).is_visible():
-            page.locator("#details .overflow-menu > button").click()
-            page.locator("#details .overflow-dropdown button", has_text=name).click()
-        else:
-            page.get_by_role("tab", name=name, exact=True).click()
+        tab(page, name)
         page.wait_for_function("([maps, count]) => document.querySelectorAll(maps).length === count", arg=[maps, count])
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         page.wait_for_timeout(300)
@@ -38,12 +34,12 @@ def test_a_run_fills_every_tab(address: str, visit: Callable[..., Any], width: i
         said = page.locator("#details .caption:visible").all_text_contents()
         return " ".join(dict.fromkeys(text.strip() for text in said))
 
-    said = tab("Router", "#router .heatmaplayer .hm", 2)
+    said = show("Router", "#router .heatmaplayer .hm", 2)
     assert "leads on" in said
     assert page.locator("#router-table tbody tr").count() == 10
     assert page.locator("#router-table th").all_text_contents() == ["Layer", "KV head", "Leads", "facts", "roles"]
 
-    said = tab("Attention", "#attention .heatmaplayer .hm", 6)
+    said = show("Attention", "#attention .heatmaplayer .hm", 6)
     assert len(re.findall(r"(highlighted|ignored) words [\d.<]+% of its attention", said)) == 2
     changes = [abs(float(text)) for text in page.locator("#attention-table td:last-child").all_text_contents()]
     assert len(changes) == 10
@@ -52,20 +48,20 @@ def test_a_run_fills_every_tab(address: str, visit: Callable[..., Any], width: i
     page.locator("#attention-table .numbers").focus()
     assert page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("Heads whose attention")
 
-    said = tab("Next token", "#next-token .barlayer .bars", 2)
+    said = show("Next token", "#next-token .barlayer .bars", 2)
     named = set(re.findall("“(.*?)”", said))
     assert named
     assert named <= set(page.locator("#next-table td:first-child").all_text_contents())
     assert 6 <= page.locator("#next-table tbody tr").count() <= 12
     assert page.evaluate("document.querySelectorAll('#next-token .legend .traces').length") == 2
 
-    said = tab("Tokens", "#confidence .heatmaplayer .hm", 1)
+    said = show("Tokens", "#confidence .heatmaplayer .hm", 1)
     assert "The answers part at token" in said
     assert page.locator("#tokens .token.emphasise").count()
 
     page.get_by_label("Facts").check()
     compare(page)
     page.wait_for_function("!document.querySelector('#details').textContent.includes('From the run before')")
-    tab("Attention", "#attention .heatmaplayer .hm", 6)
-    tab("Router", "#router .heatmaplayer .hm", 0)
+    show("Attention", "#attention .heatmaplayer .hm", 6)
+    show("Router", "#router .heatmaplayer .hm", 0)
     assert "nothing to mix" in page.text_content("#details")
