@@ -47,7 +47,7 @@ def build(studio: Studio) -> Learning | None:
         gr.HTML(_explained(), elem_classes=["caption"], js_on_load=None)
         with gr.Row(elem_id="learning-row"):
             file = gr.File(
-                label="Triplets (.jsonl), optional", file_types=[".jsonl"], height=120, min_width=280,
+                label="Triplets (.jsonl), optional", file_types=[".jsonl"], height=140, min_width=280,
                 elem_id="learning-file",
             )  # fmt: skip
             with gr.Column(min_width=280):

@@ -25,6 +25,27 @@
     const at = range.offsetLeft + thumb / 2 + ((gain - range.min) / (range.max - range.min)) * (range.offsetWidth - thumb) - 1;
     $("#strength").style.setProperty("--recommended", `${at}px`);
   }
+  /* ---- names for screen readers: a figure is one picture, and its caption or table says what is in it ---- */
+  const FIGURES = {
+    router: "Maps of each expert's weight, layers by KV heads",
+    attention: "Maps of the attention on marked words, layers by query heads",
+    "next-token": "Bars of the likeliest next tokens, plain and steered",
+    confidence: "Map of how sure the model was of each token it wrote",
+    "sweep-figure": "Curves of the likeliest first tokens over the strength",
+  };
+  function name() {
+    for (const [id, label] of Object.entries(FIGURES)) {
+      const plot = $(`#${id} .js-plotly-plot`);
+      plot?.setAttribute("role", "img");
+      plot?.setAttribute("aria-label", label);
+    }
+    // A program's long lines scroll, with the keyboard, too.
+    for (const box of document.querySelectorAll("#details .cm-scroller")) {
+      box.tabIndex = 0;
+      box.setAttribute("role", "region");
+      box.setAttribute("aria-label", box.closest("[id^=code-]").id.replace("code-", "Program: "));
+    }
+  }
   const differences = (on) => $("#answers").classList.toggle("plainly", !on);
 
   /* ---- once for the document ---- */
@@ -43,6 +64,7 @@
     seka.follow();
     for (const [part, how] of [["#remarks", "polite"], ["#plain", "off"], ["#steered", "off"]]) $(part)?.setAttribute("aria-live", how);
     recolour();
+    name();
     tick();
   }
   new MutationObserver(() => {
