@@ -11,7 +11,7 @@ import gradio as gr
 from app import strengths
 from app.models import Studio
 from app.strengths import Shown
-from app.wiring import RUNNING, Stops, Wrapper, settings
+from app.wiring import RUNNING, Stops, Wrapper, as_is, settings
 
 
 @dataclass(frozen=True)
