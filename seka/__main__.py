@@ -43,7 +43,7 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
 
     run = commands.add_parser("generate", help="plain and steered answer to a **marked** prompt")
-    run.add_argument("text", help="the prompt; **emphasise** and ~~ignore~~ mark words")
+    run.add_argument("text", help="the prompt; **emphasise** and ~~ignore~~ mark words, **more**{2} with a weight")
     run.add_argument("--model", help="model id or folder (default: the embedded model)")
     run.add_argument("--attn", default="auto", metavar="NAME", help=ATTENTION)
     source = run.add_mutually_exclusive_group()

@@ -13,6 +13,9 @@ Span = tuple[int, int]
 #: What each marker means when it is typed: `**emphasise**` weighs 1, `~~ignore~~` weighs -1.
 MARKERS: Mapping[str, float] = MappingProxyType({"**": 1.0, "~~": -1.0})
 
+#: Backslashes, then a weight in braces: one or two digits, with a point and one or two more where wanted, not 0.
+_OWN = re.compile(r"(\\*)\{(?=[0-9.]*[1-9])([0-9]{1,2}(?:\.[0-9]{1,2})?)\}")
+
 
 @dataclass(frozen=True)
 class Prompt:
@@ -60,8 +63,12 @@ class Prompt:
         r"""Read `**emphasise**` and `~~ignore~~`; `markers=None` takes everything literally.
 
         Markers of one kind pair from left to right; blanks and newlines inside are fine; the kinds may nest or cross.
+        Directly after a pair, a number in braces is its own weight, times the marker's: `**words**{2}` weighs 2,
+        `~~words~~{0.5}` weighs -0.5. The number is one or two digits, or those with a point and one or two more digits,
+        and not 0; any other braces are text, as are all that stand elsewhere.
         `\**` and `\~~` are literal (of n backslashes directly before a marker half stay, and an odd one makes the
-        marker literal). An unpaired marker, or a pair around nothing but blanks, stays in the text and is reported in
+        marker literal); so is `{2}` in `**words**\{2}`, where half of the backslashes stay, too, and any of them keeps the
+        braces text. An unpaired marker, or a pair around nothing but blanks, stays in the text and is reported in
         `unpaired`. `***x***` marks `*x` and leaves `*`.
         """
         if not isinstance(text, str):
@@ -90,26 +97,29 @@ class Prompt:
         return cls(text, tuple(spans))
 
     def to_marked(self, markers: Mapping[str, float] = MARKERS) -> str:
-        """Write the prompt with markers, so that `Prompt.marked` reads it back; overlapping spans of a kind are merged.
+        """Write the prompt with markers, so that `Prompt.marked` reads it back; overlapping spans of one weight are merged.
 
-        ValueError when the markers cannot express it (another weight, or a span that ends beside the marker's letter).
+        ValueError when the markers cannot express it: a weight that is none of theirs times a number that `marked` reads,
+        a span that ends beside the marker's letter, or overlapping spans of one kind that weigh differently.
         """
-        by_weight = {weight: marker for marker, weight in markers.items()}
-        edges: dict[int, list[str]] = {}
+        opening: dict[int, list[str]] = {}
+        closing: dict[int, list[str]] = {}
         merged: list[tuple[int, int, float]] = []
         for weight in dict.fromkeys(weight for _, _, weight in self.marks):
-            if weight not in by_weight:
-                raise ValueError(f"no marker weighs {weight}; markers are {dict(markers)}. Keep the spans and weights")
+            marker, own = _spelling(weight, markers)
             for start, end in _union([(s, e) for s, e, w in self.marks if w == weight]):
                 merged.append((start, end, weight))
-                edges.setdefault(start, []).append(by_weight[weight])
-                edges.setdefault(end, []).insert(0, by_weight[weight])
+                opening.setdefault(start, []).append(marker)
+                closing.setdefault(end, []).insert(0, marker + own)
         for late in (False, True):  # `***` in the text: its first two letters are escaped, or its last two
-            written = _write(self.text, edges, tuple(markers), late)
+            written = _write(self.text, opening, closing, tuple(markers), late)
             back = _read(written, markers)
             if back.text == self.text and sorted(back.marks) == sorted(merged):
                 return written
-        raise ValueError(f"markers cannot express these spans of {self.text!r}: a span touches a marker's own letter")
+        raise ValueError(
+            f"markers cannot express these spans of {self.text!r}: a span touches a marker's own letter, "
+            "or spans of one kind overlap and weigh differently. Keep the spans and weights"
+        )
 
 
 def _pieces(text: str, markers: tuple[str, ...]) -> list[tuple[str, bool]]:
@@ -132,6 +142,7 @@ def _read(text: str, markers: Mapping[str, float]) -> Prompt:
     pieces = _pieces(text, tuple(markers))
     opened: dict[str, int] = {}
     pairs: list[tuple[int, int]] = []
+    own: dict[int, float] = {}  # by the place of the closing marker
     for index, (piece, live) in enumerate(pieces):
         if not live:
             continue
@@ -142,6 +153,8 @@ def _read(text: str, markers: Mapping[str, float]) -> Prompt:
             continue  # an empty pair: both markers stay
         else:
             pairs.append((start, index))
+            own[index], rest = _own_weight(pieces[index + 1][0])
+            pieces[index + 1] = (rest, False)
     gone = {index for pair in pairs for index in pair}
     offsets, out, length, unpaired = [], [], 0, []
     for index, (piece, live) in enumerate(pieces):
@@ -152,13 +165,23 @@ def _read(text: str, markers: Mapping[str, float]) -> Prompt:
             unpaired.append(length)
         out.append(piece)
         length += len(piece)
-    marks = sorted((offsets[a], offsets[b], markers[pieces[a][0]]) for a, b in pairs)
+    marks = sorted((offsets[a], offsets[b], markers[pieces[a][0]] * own[b]) for a, b in pairs)
     return Prompt(
         "".join(out),
         tuple((start, end) for start, end, _ in marks),
         tuple(weight for _, _, weight in marks),
         unpaired=tuple(unpaired),
     )
+
+
+def _own_weight(text: str) -> tuple[float, str]:
+    """Of the text after a closing marker: the weight that it begins with, 1 where there is none, and what is left."""
+    found = _OWN.match(text)
+    if found is None:
+        return 1.0, text
+    if slashes := len(found[1]):
+        return 1.0, "\\" * (slashes // 2) + text[slashes:]
+    return float(found[2]), text[found.end() :]
 
 
 def _blank_between(pieces: list[tuple[str, bool]], start: int, end: int) -> bool:
@@ -177,15 +200,43 @@ def _union(spans: list[Span]) -> list[Span]:
     return out
 
 
-def _write(text: str, edges: Mapping[int, list[str]], markers: tuple[str, ...], late: bool) -> str:
+def _spelling(weight: float, markers: Mapping[str, float]) -> tuple[str, str]:
+    """The marker that writes a weight, and what follows the closing one: nothing where the marker itself weighs so."""
+    for marker, unit in markers.items():
+        if unit == weight:
+            return marker, ""
+    for marker, unit in markers.items():
+        number = f"{weight / unit:.2f}".rstrip("0").rstrip(".") if unit else ""
+        if _OWN.fullmatch(f"{{{number}}}") and unit * float(number) == weight:
+            return marker, f"{{{number}}}"
+    raise ValueError(
+        f"no marker weighs {weight}; markers are {dict(markers)}, times 0.01 to 99.99 in hundredths. "
+        "Keep the spans and weights"
+    )
+
+
+def _write(
+    text: str,
+    opening: Mapping[int, list[str]],
+    closing: Mapping[int, list[str]],
+    markers: tuple[str, ...],
+    late: bool,
+) -> str:
+    def edge_within(start: int, end: int) -> bool:
+        return any(edge in opening or edge in closing for edge in range(start + 1, end))
+
     out = ""
     position = 0
     while position <= len(text):
-        for marker in edges.get(position, ()):
+        ends, starts = closing.get(position, []), opening.get(position, [])
+        for marker in (*ends, *starts):
             slashes = len(out) - len(out.rstrip("\\"))
             out += "\\" * slashes + marker
+        own = _OWN.match(text, position) if ends and not starts and ends[-1] in markers else None
+        if own and not edge_within(position, own.end()):
+            out += "\\" * (len(own[1]) + 1)
         literal = next((marker for marker in markers if text.startswith(marker, position)), None)
-        inside = literal and any(edge in edges for edge in range(position + 1, position + len(literal)))
+        inside = literal and edge_within(position, position + len(literal))
         rest = text[position:]
         odd = late and literal and (len(rest) - len(rest.lstrip(literal[0]))) % len(literal)
         if literal and not inside and not odd:
