@@ -64,7 +64,7 @@ def publish(studio: Studio, gpu: Wrapper = as_is) -> None:
         """Read a prompt as the model will: its text, its marks, and which tokens they touch.
 
         Parameters:
-            prompt: text with **emphasised** and ~~ignored~~ words.
+            prompt: text with **emphasised** and ~~ignored~~ words; a number in braces is a mark's own weight: **words**{2}.
             literal: take ** and ~~ as text.
         Returns:
             text without markers; marks and tokens as start, end (code points of text) and weight; where markers without a

@@ -1,7 +1,7 @@
 """The prompt's editor: text box, pens, the preview below it and the view of its tokens.
 
 Its actions run in the browser: marking a word never asks the server. assets/marks.js knows the grammar, editor.js the text
-box with its pens, and selection.js shows the pens beside a selection.
+box with its pens, and selection.js shows the pens beside a selection, with the weight of a mark there.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def build(value: str, preview: str, literal: bool) -> Editor:
     prompt = gr.Textbox(
         value,
         label="Prompt",
-        info="Select words and pick a pen (Tab goes to them). Ctrl or Cmd+B highlights, Ctrl or Cmd+Shift+X ignores.",
+        info="Select words and pick a pen (Tab goes to them). Ctrl or Cmd+B highlights, Ctrl or Cmd+Shift+X ignores. "
+        "A number in braces behind a mark, such as `{2}`, is its weight.",
         lines=6,
         max_lines=14,
         elem_id="prompt",

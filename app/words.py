@@ -36,11 +36,13 @@ def marked(prompt: Prompt, lost: Sequence[Span] = ()) -> str:
     out = []
     for start, end in pairwise(cuts):
         piece = escape(prompt.text[start:end])
-        weights = [w for a, b, w in prompt.marks if a <= start and end <= b]
-        if any(w < 0 for w in weights):
-            piece = f'<s class="ignore" title="ignored">{piece}</s>'
-        if any(w > 0 for w in weights):
-            piece = f'<mark class="emphasise" title="emphasised">{piece}</mark>'
+        marks = [mark for mark in prompt.marks if mark[0] <= start and end <= mark[1]]
+        for tag, kind, said, sign in (("s", "ignore", "ignored", -1), ("mark", "emphasise", "emphasised", 1)):
+            if kin := [(abs(w), b) for _, b, w in marks if w * sign > 0]:
+                weight, last = max(kin)
+                title = said if weight == 1 else f"{said}, weight {weight:g}"
+                shown = _weight(weight) if last == end else ""
+                piece = f'<{tag} class="{kind}{_strength(weight)}" title="{title}"{shown}>{piece}</{tag}>'
         if any(a <= start and end <= b for a, b in lost):
             piece = f'<span class="lost" title="no token stands for it: nothing to steer">{piece}</span>'
         if start in stray:
@@ -59,8 +61,8 @@ def chips(prompt: Prompt, alignment: Alignment) -> str:
             shown = "\u2026"
         before = (start, end)
         kind = "emphasise" if weight > 0 else "ignore" if weight < 0 else "neutral"
-        title = f' title="weight {weight:g}"' if weight else ""
-        out.append(f'<span class="token {kind}"{title}>{shown}</span>')
+        title = f' title="weight {weight:g}"{_weight(weight)}' if weight else ""
+        out.append(f'<span class="token {kind}{_strength(weight)}"{title}>{shown}</span>')
         if "\n" in text:
             out.append("<br>")
     return "".join(out)
@@ -77,13 +79,16 @@ def warnings(prompt: Prompt) -> list[str]:
     if len(prompt.unpaired) > 3:
         out.append(f"{len(prompt.unpaired) - 3} more markers have no partner.")
     both = (
-        prompt.text[max(a, c) : min(b, d)]
+        (
+            prompt.text[max(a, c) : min(b, d)],
+            "the highlight counts" if up >= -down else "ignoring weighs more and counts",
+        )
         for a, b, up in prompt.marks
         for c, d, down in prompt.marks
         if up > 0 > down and max(a, c) < min(b, d)
     )
-    if clash := next((text for text in both if text.strip()), ""):
-        out.append(f"{_quoted(clash)} is highlighted and ignored at once: the highlight counts.")
+    if clash := next((found for found in both if found[0].strip()), None):
+        out.append(f"{_quoted(clash[0])} is highlighted and ignored at once: {clash[1]}.")
     if not prompt.spans:
         out.append("Nothing is highlighted yet: both answers will be the same. Select some words and press Highlight.")
     return out
@@ -175,6 +180,16 @@ def notice(sentences: Sequence[str], kind: str = "note") -> str:
     """Sentences (escaped already) as one block; nothing for none."""
     role = ' role="alert"' if kind == "error" else ""
     return f'<div class="{kind}"{role}>' + "<br>".join(sentences) + "</div>" if sentences else ""
+
+
+def _strength(weight: float) -> str:
+    """A further class of a mark that weighs more or less than 1."""
+    return " heavy" if abs(weight) > 1 else " light" if 0 < abs(weight) < 1 else ""
+
+
+def _weight(weight: float) -> str:
+    """An attribute that shows the weight behind the words; nothing for 1."""
+    return "" if abs(weight) == 1 else f' data-weight="{abs(weight):g}"'
 
 
 def _quoted(text: str) -> str:

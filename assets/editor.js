@@ -86,6 +86,24 @@
     const verb = weight > 0 ? "Highlighted" : "Ignored";
     return say(`${result.marked ? verb : "Unmarked"}: ${excerpt(box.value.slice(result.from, result.to))}`);
   }
+  /* The marks that the selection touches or the caret stands in, and their weight as text: "2", or "0.5–2" of several. */
+  function marksHere() {
+    const box = area();
+    const marks = isLiteral() ? [] : seka.touched(box.value, box.selectionStart, box.selectionEnd);
+    const sizes = marks.map((mark) => Math.abs(mark.weight));
+    const [least, most] = [Math.min(...sizes), Math.max(...sizes)];
+    return { marks, weight: least === most ? `${most}` : `${least}–${most}` };
+  }
+  /* Give the marks here the next weight, up (1) or down (-1). */
+  function weigh(way) {
+    const box = area();
+    const result = seka.nextWeights(box.value, box.selectionStart, box.selectionEnd, way);
+    if (result.problem) return say(result.problem);
+    step(result.raw, result.from, result.to);
+    const { marks, weight } = marksHere();
+    const words = marks.map((mark) => seka.parse(box.value).text.slice(mark.start, mark.end)).join(" … ");
+    return say(`Weight ${weight}: ${excerpt(words)}`);
+  }
   function clearMarks() {
     const text = area().value;
     if (isLiteral() || seka.parse(text).spans.length === 0) return say("There are no marks to clear.");
@@ -148,8 +166,10 @@
         part.textContent = box.value.slice(piece.from, piece.to);
         if (piece.gone) part.className = "marker";
         else if (piece.live) part.className = "stray";
-        if (piece.weights.includes(1)) part.classList.add("emphasise");
-        if (piece.weights.includes(-1)) part.classList.add("ignore");
+        if (piece.weights.some((weight) => weight > 0)) part.classList.add("emphasise");
+        if (piece.weights.some((weight) => weight < 0)) part.classList.add("ignore");
+        const most = Math.max(...piece.weights.map(Math.abs));
+        if (piece.weights.length && most !== 1) part.classList.add(most > 1 ? "heavy" : "light");
         return part;
       }),
       document.createTextNode("\n"),
@@ -190,5 +210,5 @@
   // A pen must not take the focus (and with it the visible selection) from the text box.
   document.addEventListener("mousedown", (event) => event.target.closest?.("#pens button") && event.preventDefault());
 
-  Object.assign(seka, { mark, clearMarks, undo, paint, follow });
+  Object.assign(seka, { mark, marksHere, weigh, clearMarks, undo, paint, follow });
 })();

@@ -1,5 +1,6 @@
 /* The row of pens that appears at a selection in the prompt box: with the mouse, by keyboard (Tab goes into it, the arrow
-   keys move in it, Escape leaves it) and on a phone. Its buttons are the pens of editor.js; it only shows and places them. */
+   keys move in it, Escape leaves it) and on a phone. In a mark it has two buttons for the weight as well, and a click or tap
+   into the mark is enough. Its buttons are the pens of editor.js; it only shows and places them. */
 (() => {
   "use strict";
   const seka = window.seka;
@@ -12,6 +13,7 @@
     ["Sentence", "Highlight the whole sentence", "emphasise", () => seka.mark(1, true)],
   ];
   let held = false; // the mouse is still selecting
+  let placed = ""; // where the caret was put by mouse or finger: typing and arrow keys bring no row
   let dismissed = ""; // the selection that the row has done with: marked, or Escape was pressed
 
   /* The row, directly after the box's label, so that Tab goes from the text into it. */
@@ -34,15 +36,15 @@
       button.addEventListener("click", act);
       made.append(button);
     });
+    made.append(stepper());
     made.addEventListener("keydown", (event) => {
-      const buttons = [...made.children];
+      const buttons = [...made.querySelectorAll(":scope > button, .stepper:not([hidden]) button")];
       const at = buttons.indexOf(document.activeElement);
       const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: -1 }[event.key];
       if (to === undefined) return;
       event.preventDefault();
-      buttons.forEach((button) => (button.tabIndex = -1));
       const next = buttons.at(to % buttons.length);
-      next.tabIndex = 0;
+      stopAt(next);
       next.focus();
     });
     // The row takes neither the focus nor the visible selection from the text box when it is pressed.
@@ -51,23 +53,72 @@
     return made;
   }
 
+  /* Tab goes to this one of the row's buttons. */
+  function stopAt(button) {
+    for (const other of $("#selection-pens").querySelectorAll("button")) other.tabIndex = other === button ? 0 : -1;
+  }
+
+  /* Less weight, the weight, more weight. */
+  function stepper() {
+    const made = document.createElement("span");
+    made.className = "stepper";
+    made.setAttribute("role", "group");
+    made.setAttribute("aria-label", "Weight");
+    const value = document.createElement("span");
+    value.className = "weight";
+    const [less, more] = [["−", "Less weight", -1], ["+", "More weight", 1]].map(([sign, label, way]) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.textContent = sign;
+      button.setAttribute("aria-label", (button.title = label));
+      button.dataset.way = way;
+      button.tabIndex = -1;
+      button.addEventListener("click", () => weigh(button));
+      return button;
+    });
+    made.append(less, value, more);
+    return made;
+  }
+  /* Nothing at the end of the scale: the button stays, disabled in name alone, so that it keeps the focus. */
+  function weigh(button) {
+    if (button.getAttribute("aria-disabled") === "true") return;
+    const focused = document.activeElement === button;
+    seka.weigh(Number(button.dataset.way)); // the text box takes the focus for it
+    placed = key(area());
+    show();
+    if (focused) button.focus();
+  }
+  function showWeight(bar, { marks, weight }) {
+    const part = bar.querySelector(".stepper");
+    part.hidden = marks.length === 0;
+    if (part.hidden && part.querySelector("[tabindex='0']")) stopAt(bar.firstElementChild);
+    part.querySelector(".weight").textContent = `×${weight}`;
+    for (const button of part.querySelectorAll("button")) {
+      const ended = marks.every((mark) => seka.nextWeight(mark.weight, Number(button.dataset.way)) === mark.weight);
+      button.setAttribute("aria-disabled", String(ended));
+    }
+  }
+
   const key = (box) => `${box.selectionStart}:${box.selectionEnd}:${box.value}`;
   function dismiss() {
     dismissed = key(area());
     show();
   }
 
-  /* Show the row where something but blanks is selected, and hide it elsewhere. */
+  /* Show the row where something but blanks is selected or the caret was put into a mark, and hide it elsewhere. */
   function show() {
     const box = area();
     if (!box) return;
     const bar = row();
     const inside = document.activeElement === box || bar.contains(document.activeElement);
-    const chosen = box.value.slice(box.selectionStart, box.selectionEnd).trim();
+    const here = seka.marksHere();
+    const caret = box.selectionStart === box.selectionEnd;
+    const chosen = caret ? here.marks.length && key(box) === placed : box.value.slice(box.selectionStart, box.selectionEnd).trim();
     const lines = !held && inside && chosen && key(box) !== dismissed ? places(box) : [];
     const frame = box.getBoundingClientRect();
     const seen = lines.filter((line) => line.bottom > frame.top && line.top < frame.bottom);
     bar.hidden = seen.length === 0;
+    showWeight(bar, here);
     if (!bar.hidden) place(bar, seen[0], seen.at(-1), frame);
   }
 
@@ -97,7 +148,7 @@
         break;
       }
     }
-    return [...range.getClientRects()].filter((line) => line.width > 0);
+    return [...range.getClientRects()].filter((line) => line.width > 0 || range.collapsed);
   }
 
   document.addEventListener("selectionchange", show);
@@ -109,6 +160,13 @@
     if (held) show();
   });
   for (const end of ["pointerup", "pointercancel"]) document.addEventListener(end, () => ((held = false), setTimeout(show, 0)));
+  // By then the caret is where the mouse or the finger has put it.
+  document.addEventListener("click", (event) => {
+    if (event.target !== area()) return;
+    placed = key(area());
+    dismissed = "";
+    show();
+  });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || ($("#selection-pens")?.hidden ?? true)) return;
     area().focus({ preventScroll: true });

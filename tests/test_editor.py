@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hands import PLACE, TEXT, select, settled, shot, value, write
+from hands import CONTRAST, PLACE, TEXT, select, settled, shot, value, write
 
 pytest_plugins = ["pages"]
 pytestmark = pytest.mark.browser
@@ -158,6 +158,94 @@ def test_the_row_at_a_selection_by_mouse_and_by_keys(address: str, visit: Callab
     assert row.is_hidden()
 
 
+def test_a_mark_s_weight_by_mouse_and_by_keys(address: str, visit: Callable[..., Any]) -> None:
+    page = visit(address)
+    marked = TEXT.replace("golf", "**golf**")
+    write(page, marked)
+    row, weight = page.locator("#selection-pens"), page.locator("#selection-pens .weight")
+    more, less = (row.get_by_role("button", name=f"{name} weight") for name in ("More", "Less"))
+    page.mouse.click(*_middle(page, "golf"))  # a click into the mark, nothing selected
+    row.wait_for()
+    assert weight.text_content() == "×1"
+    more.click()
+    more.click()
+    assert value(page) == marked.replace("**golf**", "**golf**{2}")
+    assert weight.text_content() == "×2"
+    assert page.text_content("#pen-note") == "Weight 2: “golf”"
+    assert row.is_visible()
+    settled(page)
+    assert page.locator("#preview mark").get_attribute("title") == "emphasised, weight 2"
+    assert page.locator("#prompt .backdrop .heavy").text_content() == "golf"
+    assert page.locator("#prompt .backdrop .marker").all_text_contents() == ["**", "**", "{2}"]
+    page.click("#pen-undo")  # one step for each press
+    assert value(page) == marked.replace("**golf**", "**golf**{1.5}")
+    page.click("#pen-undo")
+    assert value(page) == marked
+
+    page.mouse.click(*_middle(page, "golf"))
+    row.wait_for()
+    page.keyboard.press("ArrowRight")  # arrow keys and typing bring no row
+    row.wait_for(state="hidden")
+    page.mouse.click(*_middle(page, "golf"))
+    row.wait_for()
+    page.keyboard.press("Escape")
+    assert row.is_hidden()
+    page.mouse.click(*_middle(page, "chess"))  # no mark there
+    page.wait_for_timeout(200)
+    assert row.is_hidden()
+    select(page, "chess")
+    row.wait_for()
+    assert not more.is_visible()
+
+    select(page, "plays **golf")
+    row.wait_for()
+    page.keyboard.press("Tab")
+    page.keyboard.press("End")
+    for _ in range(6):  # at the end of the scale the button keeps the focus and does nothing
+        assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "More weight"
+        page.keyboard.press("Enter")
+    assert value(page) == marked.replace("**golf**", "**golf**{4}")
+    assert more.is_disabled()
+    assert less.is_enabled()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    assert value(page) == marked.replace("**golf**", "**golf**{3}")
+    page.get_by_label("Take ** and ~~ literally").check()
+    select(page, "golf")
+    row.wait_for()
+    assert not more.is_visible()
+
+
+def _middle(page: Any, piece: str) -> tuple[float, float]:
+    left, right, middle = page.evaluate(PLACE, piece)
+    return (left + right) / 2, middle
+
+
+def test_a_mark_s_weight_on_a_phone(address: str, visit: Callable[..., Any]) -> None:
+    page = visit(f"{address}?__theme=dark", 390, 844, has_touch=True, is_mobile=True)
+    marked = TEXT.replace("chess", "~~chess~~{0.5}").replace("golf", "**golf**{2}")
+    write(page, marked)
+    row = page.locator("#selection-pens")
+    page.touchscreen.tap(*_middle(page, "chess"))
+    row.wait_for()
+    boxes = [button.bounding_box() for button in row.locator("button:visible").all()]
+    assert len(boxes) == 5
+    assert all(min(box["height"], box["width"]) >= 44 for box in boxes)
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes)
+    assert boxes[0]["y"] == boxes[-1]["y"]  # one line
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    seen = page.evaluate(CONTRAST, ["#selection-pens button", "#selection-pens .weight", "#preview mark", "#preview s"])
+    assert len(seen) == 5 + 1 + 2
+    assert all(ratio >= 4.5 for _, ratio in seen), seen
+    shot(page, "mark-weight-phone")
+    row.get_by_role("button", name="Less weight").tap()
+    assert value(page) == marked.replace("{0.5}", "{0.25}")
+    assert row.is_visible()
+    assert row.get_by_role("button", name="Less weight").is_disabled()
+    settled(page)
+    assert page.locator("#preview s").get_attribute("title") == "ignored, weight 0.25"
+
+
 def test_the_row_at_a_selection_on_a_phone(address: str, visit: Callable[..., Any]) -> None:
     page = visit(f"{address}?__theme=dark", 390, 844, has_touch=True, is_mobile=True)
     write(page, TEXT)
@@ -173,7 +261,7 @@ def test_the_row_at_a_selection_on_a_phone(address: str, visit: Callable[..., An
         assert top > page.evaluate(PLACE, piece)[2] + 4  # below: above is where the phone's own menu comes
         assert left >= 0
         assert right <= 390
-        assert all(pen.bounding_box()["height"] >= 44 for pen in row.locator("button").all())
+        assert all(pen.bounding_box()["height"] >= 44 for pen in row.locator("button:visible").all())
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         shot(page, f"mark-row-phone-{piece.split()[0]}")
         row.get_by_role("button", name="Ignore").tap()

@@ -38,7 +38,7 @@ def test_preview_counts_spans_and_tokens_as_seka_does(studio: Studio) -> None:
     assert chips.count('class="token ') == len(weights)
 
 
-PIECES = [*"ab <>&\"'\\\n*~", "**", "~~", "é", "😀", "漢", "<b>", "e\u0301"]
+PIECES = [*"ab <>&\"'\\\n*~", "{2}", "**", "~~", "é", "😀", "漢", "<b>", "e\u0301"]
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
@@ -54,6 +54,20 @@ def test_preview_marks_exactly_the_spans() -> None:
     for tag, expected in (("mark", "b c"), ("s", "c d")):
         inside = re.findall(rf"<{tag} [^>]*>((?:(?!</{tag}>).)*)</{tag}>", markup)
         assert text_of("".join(inside)) == expected
+
+
+def test_preview_and_tokens_say_the_weight_of_a_mark(studio: Studio) -> None:
+    prompt = seka.Prompt.marked("**a ~~b~~{0.5} c**{2} **d** ~~e~~{3}")
+    found = re.findall(r'<(\w+) class="([^"]+)" title="([^"]+)"([^>]*)>', words.marked(prompt))
+    heavy, light = ("mark", "emphasise heavy", "emphasised, weight 2"), ("s", "ignore light", "ignored, weight 0.5")
+    assert found == [
+        (*heavy, ""), (*heavy, ""), (*light, ' data-weight="0.5"'), (*heavy, ' data-weight="2"'),
+        ("mark", "emphasise", "emphasised", ""), ("s", "ignore heavy", "ignored, weight 3", ' data-weight="3"'),
+    ]  # fmt: skip
+    _, chips = actions.preview(studio, "Ada **plays**{2} ~~golf~~{0.25} **now**", False)
+    shown = dict(re.findall(r'<span class="token ([^"]+)" title="weight ([^"]+)"', chips))
+    assert shown == {"emphasise heavy": "2", "ignore light": "-0.25", "emphasise": "1"}
+    assert set(re.findall(r'data-weight="([^"]+)"', chips)) == {"2", "0.25"}
 
 
 def test_preview_says_where_a_marker_has_no_partner(studio: Studio) -> None:
@@ -106,6 +120,8 @@ def test_a_word_with_both_marks_counts_as_highlighted_and_that_is_said(studio: S
     weights = dict(zip(aligned.offsets, aligned.weights, strict=True))
     assert next(weight for (start, end), weight in weights.items() if "b" in prompt.text[start:end]) == 1.0
     assert "at once" not in actions.preview(studio, "**a** ~~b~~", False)[0]
+    heavier = text_of(actions.preview(studio, text + "{2}", False)[0])
+    assert "“b” is highlighted and ignored at once: ignoring weighs more and counts." in heavier
 
 
 def test_literal_markers_stay_in_the_text_and_mark_nothing(studio: Studio) -> None:
