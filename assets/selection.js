@@ -91,7 +91,7 @@
   function showWeight(bar, { marks, weight }) {
     const part = bar.querySelector(".stepper");
     part.hidden = marks.length === 0;
-    if (part.hidden && part.querySelector("[tabindex='0']")) stopAt(bar.firstElementChild);
+    if (part.hidden) return part.querySelector("[tabindex='0']") && stopAt(bar.firstElementChild);
     part.querySelector(".weight").textContent = `×${weight}`;
     for (const button of part.querySelectorAll("button")) {
       const ended = marks.every((mark) => seka.nextWeight(mark.weight, Number(button.dataset.way)) === mark.weight);
