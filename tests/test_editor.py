@@ -197,7 +197,7 @@ def test_a_mark_s_weight_by_mouse_and_by_keys(address: str, visit: Callable[...,
     row.wait_for()
     assert not more.is_visible()
 
-    select(page, "plays **golf")
+    select(page, "golf")
     row.wait_for()
     page.keyboard.press("Tab")
     page.keyboard.press("End")
@@ -232,7 +232,7 @@ def test_a_mark_s_weight_on_a_phone(address: str, visit: Callable[..., Any]) -> 
     assert len(boxes) == 5
     assert all(min(box["height"], box["width"]) >= 44 for box in boxes)
     assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes)
-    assert boxes[0]["y"] == boxes[-1]["y"]  # one line
+    assert abs(boxes[0]["y"] - boxes[-1]["y"]) < 2  # one line
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     seen = page.evaluate(CONTRAST, ["#selection-pens button", "#selection-pens .weight", "#preview mark", "#preview s"])
     assert len(seen) == 5 + 1 + 2
