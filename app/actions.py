@@ -24,7 +24,7 @@ from seka.layers import choose, read_heads
 from seka.prompts import MARKERS, Prompt, Span
 from seka.sites import sites
 from seka.steering import Steering
-from seka.tokens import Alignment, align
+from seka.tokens import align, align_some
 
 logger = logging.getLogger(__name__)
 #: Seconds between two updates of the columns.
@@ -44,41 +44,33 @@ def preview(studio: Studio, text: str, literal: bool) -> tuple[str, str]:
     """HTML of the prompt as the model will read it with counts and warnings, and of its tokens one by one."""
     if not text.strip():
         return words.notice(["Write or paste a prompt, then mark the words that matter."], "hint"), ""
-    prompt = read(text, literal)
+    try:
+        prompt, count = counted(studio, text, literal)
+    except ValueError as error:
+        return words.notice([escape(_sentence(error))]), ""
+    if count >= studio.limit:
+        long = f"Too long: {words.plural(count, 'token')}, the limit is {studio.limit} with the answer."
+        return words.notice([long]), ""
     alignment, notes = None, words.warnings(prompt)
     lost: dict[Span, ValueError] = {}
     if literal and (found := len(read(text, False).spans)):
         notes = [f"{words.plural(found, 'pair')} of markers taken as plain text."]
-    try:
-        if studio.tokenizer is not None:
-            alignment, lost = touched(prompt, studio.tokenizer)
-            notes += words.reach(prompt, alignment)
-        notes += [escape(_sentence(error)) for error in list(lost.values())[:3]]
-    except ValueError as error:
-        notes.append(escape(_sentence(error)))
-    if alignment is not None and len(alignment.ids) >= studio.limit:
-        notes.append(
-            f"Too long: {words.plural(len(alignment.ids), 'token')}, the limit is {studio.limit} with the answer."
-        )
+    if studio.tokenizer is not None:
+        alignment, lost = align_some(prompt, studio.tokenizer)
+        notes += words.reach(prompt, alignment)
+    notes += [escape(_sentence(error)) for error in list(lost.values())[:3]]
     counts = f'<div class="counts">{words.summary(prompt, alignment, studio.limit)}</div>'
     tokens = words.chips(prompt, alignment) if alignment is not None else ""
     return f'<div class="read">{words.marked(prompt, list(lost))}</div>{counts}{words.notice(notes)}', tokens
 
 
-def touched(prompt: Prompt, tokenizer: Any) -> tuple[Alignment, dict[Span, ValueError]]:
-    """The prompt's tokens, and the spans that no token stands for with the reason; those make a run impossible."""
-    try:
-        return align(prompt, tokenizer), {}
-    except ValueError:
-        lost: dict[Span, ValueError] = {}
-    for span in prompt.spans:
-        try:
-            align(Prompt(prompt.text, (span,)), tokenizer)
-        except ValueError as error:
-            lost[span] = error
-    kept = [mark for mark in prompt.marks if mark[:2] not in lost]
-    rest = Prompt(prompt.text, tuple((start, end) for start, end, _ in kept), tuple(weight for *_, weight in kept))
-    return align(rest, tokenizer), lost  # what is not about marks is raised again
+def counted(studio: Studio, text: str, literal: bool) -> tuple[Prompt, int]:
+    """The prompt and its tokens, 0 while nobody can count them; its marks are not looked at, for they may be too many.
+
+    ValueError for a text that is too long to be counted, or that has no tokens.
+    """
+    prompt = read(asked.text(text), literal)
+    return prompt, len(align(Prompt(prompt.text), studio.tokenizer).ids) if studio.tokenizer is not None else 0
 
 
 def check(studio: Studio, text: str, settings: Settings) -> dict[str, str]:
@@ -95,22 +87,27 @@ def check(studio: Studio, text: str, settings: Settings) -> dict[str, str]:
     if not studio.ready or studio.model is None:
         return {}  # the run waits for the model and checks again
     try:
-        count = len(align(read(text, settings.literal), studio.tokenizer).ids)
+        prompt, count = counted(studio, text, settings.literal)
         if count + settings.max_new_tokens > studio.limit:
             return {
                 "prompt": f"Too long: {count} tokens of prompt and {settings.max_new_tokens} new ones, the limit is "
                 f"{studio.limit} together. Shorten the prompt" + (" or ask for fewer." if count < studio.limit else ".")
             }
+        align(prompt, studio.tokenizer)
     except ValueError as error:
         return {"prompt": _sentence(error)}
-    deciding = "heads" if settings.heads.strip() else "layers"
+    looked_at = "mode"
     try:
-        if deciding == "heads":
-            steering(studio, settings)
-        elif settings.layers.strip():
-            choose(settings.layers, sites(studio.model))
+        studio.source(settings.mode)
+        looked_at = "heads"
+        if not settings.heads.strip():
+            looked_at = "layers"
+            if settings.layers.strip():
+                choose(settings.layers, sites(studio.model))
+            looked_at = "min_shift"
+        steering(studio, settings)
     except ValueError as error:
-        return {deciding: _sentence(error)}
+        return {looked_at: _sentence(error)}
     return {}
 
 

@@ -157,7 +157,9 @@ def _parse(studio: Studio, prompt: str, literal: bool) -> dict[str, Any]:
         pass
     if studio.tokenizer is None:
         raise ValueError(studio.problem)
-    read = actions.read(prompt, literal)
+    read, count = actions.counted(studio, prompt, literal)
+    if count >= studio.limit:
+        raise ValueError(f"too long: {count} tokens, the limit is {studio.limit} with the answer; shorten the prompt")
     found = align(read, studio.tokenizer)
     tokens = [
         {"id": token, "start": start, "end": end, "weight": weight}

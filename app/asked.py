@@ -6,7 +6,6 @@ Knows plain data and the names of settings; no gradio, no model. Every refusal i
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -45,12 +44,14 @@ def asked(data: Any) -> Asked:
 
 def text(prompt: str) -> str:
     """A prompt that can be read: not too long, and all of it characters."""
+    if not isinstance(prompt, str):
+        raise ValueError(f"the prompt is {type(prompt).__name__}; wanted text")
     if len(prompt) > LONGEST:
-        raise ValueError(f"its prompt has {len(prompt)} characters; at most {LONGEST} can be read")
+        raise ValueError(f"the prompt has {len(prompt)} characters; at most {LONGEST} can be read")
     try:
         prompt.encode()
     except UnicodeEncodeError:
-        raise ValueError("its prompt holds half of a character") from None
+        raise ValueError("the prompt holds half of a character") from None
     return prompt
 
 
@@ -77,7 +78,7 @@ def parse(source: str | bytes) -> Any:
 
 
 def _value(name: str, value: Any, default: Any) -> Any:
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
     if name in BOUNDS:
         least, most = BOUNDS[name]
         if value is None and default is None:

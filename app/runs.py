@@ -16,9 +16,10 @@ from app.asked import Asked
 from app.views import View, finished
 
 FORMAT, VERSION = "seka-run", 1
-#: Bytes of a file at most, and heads that are steered at most: a large model's record has a tenth of either.
+#: Bytes of a file, heads that are steered, and characters of an answer at most: a large model's record has a tenth of each.
 LARGEST = 1_000_000
 HEADS = 5000
+ANSWER = 20_000
 
 _ANSWER = {"text": str, "tokens": int, "finish": (str, None)}
 _BY_LAYER = {"*": [(float, None)]}
@@ -91,6 +92,9 @@ def read(source: bytes) -> Run:
     record: dict[str, Any] = data["record"]
     if sum(len(row) for row in record["heads"].values()) > HEADS:
         raise ValueError(f"record.heads names more than {HEADS} heads")
+    for row in ("plain", "steered"):
+        if (size := len(record[row]["text"])) > ANSWER:
+            raise ValueError(f"record.{row}.text has {size} characters; an answer has {ANSWER} at most")
     return Run(asked.asked({"prompt": record["typed"], "settings": record["settings"]}), record)
 
 

@@ -6,7 +6,6 @@ A shape is a type (str, bool, int: a whole number from 0, float: any finite numb
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 #: Entries of one list or table, and characters of one text, at most.
@@ -66,7 +65,7 @@ def _is(value: Any, shape: Any) -> bool:
         return value is None if shape is None else isinstance(value, bool)
     if shape is str:
         return isinstance(value, str) and len(value) <= LONG and not any("\ud800" <= c <= "\udfff" for c in value)
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
     return bool(number and abs(value) < 1e18 and (shape is float or (value == int(value) and value >= 0)))
 
 

@@ -1,13 +1,14 @@
 """Prompts, tokens and answers as HTML and as sentences. Knows strings and marks; no model, no gradio.
 
-Everything that somebody or some model wrote goes through `html.escape` here and in tables; no other file of the page makes
-HTML of it.
+Everything that somebody or some model wrote goes through `html.escape` where it becomes HTML: here, in tables, and in the
+few other files that put it into a sentence.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from html import escape
 from itertools import pairwise
@@ -19,6 +20,8 @@ from seka.tokens import Alignment
 UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
 #: How many letters from its end on a text is looked at for repeated ones.
 LATELY = 200
+#: Pairs of words that are compared to find what differs between two texts: the time that takes grows with them.
+PAIRS = 1_000_000
 EMPTY = '<span class="empty">{}</span>'
 
 
@@ -30,25 +33,37 @@ def plural(count: int, noun: str) -> str:
 def marked(prompt: Prompt, lost: Sequence[Span] = ()) -> str:
     """The prompt's text; marks as <mark> and <s>, those in `lost` and markers without a partner flagged where they stand."""
     stray = {at + i for at in prompt.unpaired for i in (0, 1)}
-    edges = {0, len(prompt.text)} | {edge for span in prompt.spans for edge in span}
-    edges |= {edge for at in prompt.unpaired for edge in (at, at + 2)}
-    cuts = sorted(edge for edge in edges if edge <= len(prompt.text))
     out = []
-    for start, end in pairwise(cuts):
+    for start, end, marks, gone in _stretches(prompt, lost):
         piece = escape(prompt.text[start:end])
-        marks = [mark for mark in prompt.marks if mark[0] <= start and end <= mark[1]]
         for tag, kind, said, sign in (("s", "ignore", "ignored", -1), ("mark", "emphasise", "emphasised", 1)):
-            if kin := [(abs(w), b) for _, b, w in marks if w * sign > 0]:
+            if kin := [(abs(w), last) for w, last in marks if w * sign > 0]:
                 weight, last = max(kin)
                 title = said if weight == 1 else f"{said}, weight {weight:g}"
                 shown = _weight(weight) if last == end else ""
                 piece = f'<{tag} class="{kind}{_strength(weight)}" title="{title}"{shown}>{piece}</{tag}>'
-        if any(a <= start and end <= b for a, b in lost):
+        if gone:
             piece = f'<span class="lost" title="no token stands for it: nothing to steer">{piece}</span>'
         if start in stray:
             piece = f'<span class="stray" title="a marker without a partner: read as text">{piece}</span>'
         out.append(piece)
     return "".join(out)
+
+
+def _stretches(prompt: Prompt, lost: Sequence[Span] = ()) -> Iterator[tuple[int, int, list[tuple[float, int]], bool]]:
+    """The text cut where a mark or a marker without a partner begins or ends: (start, end, weight and end of each mark over
+    it, whether one of them is in `lost`). One walk over the edges: a prompt may have thousands of marks."""
+    edges = {0, len(prompt.text)} | {edge for at in prompt.unpaired for edge in (at, at + 2)}
+    gone, change = set(lost), defaultdict[int, list[tuple[float, int, bool, int]]](list)
+    for start, end, weight in prompt.marks:
+        change[start].append((weight, end, (start, end) in gone, 1))
+        change[end].append((weight, end, (start, end) in gone, -1))
+    here: Counter[tuple[float, int, bool]] = Counter()
+    for start, end in pairwise(sorted(edge for edge in edges | change.keys() if edge <= len(prompt.text))):
+        for weight, last, is_gone, step in change.get(start, ()):
+            here[weight, last, is_gone] += step
+        here = +here
+        yield start, end, [(weight, last) for weight, last, _ in here], any(is_gone for _, _, is_gone in here)
 
 
 def chips(prompt: Prompt, alignment: Alignment) -> str:
@@ -80,12 +95,11 @@ def warnings(prompt: Prompt) -> list[str]:
         out.append(f"{len(prompt.unpaired) - 3} more markers have no partner.")
     both = (
         (
-            prompt.text[max(a, c) : min(b, d)],
-            "the highlight counts" if up >= -down else "ignoring weighs more and counts",
+            prompt.text[start:end],
+            "the highlight counts" if max(marks)[0] >= -min(marks)[0] else "ignoring weighs more and counts",
         )
-        for a, b, up in prompt.marks
-        for c, d, down in prompt.marks
-        if up > 0 > down and max(a, c) < min(b, d)
+        for start, end, marks, _ in _stretches(prompt)
+        if marks and max(marks)[0] > 0 > min(marks)[0]
     )
     if clash := next((found for found in both if found[0].strip()), None):
         out.append(f"{_quoted(clash[0])} is highlighted and ignored at once: {clash[1]}.")
@@ -150,12 +164,21 @@ def pieces(text: str) -> list[str]:
 
 
 def compared(plain: str, steered: str) -> tuple[str, str, int]:
-    """Both texts as HTML with differing words in <del> and <ins>, and how many words differ on the side that has more."""
+    """Both texts as HTML with differing words in <del> and <ins>, and how many words differ on the side that has more.
+
+    Of texts too long for that, everything differs from the first word that does.
+    """
     left, right = pieces(plain), pieces(steered)
     before, after = ([word.strip() for word in words] for words in (left, right))
     out: tuple[list[str], list[str]] = ([], [])
     changed = [0, 0]
-    for kind, a, b, c, d in SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+    if len(before) * len(after) <= PAIRS:
+        steps = SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
+    else:
+        both = enumerate(zip(before, after, strict=False))
+        same = next((n for n, (one, other) in both if one != other), min(len(before), len(after)))
+        steps = [("equal", 0, same, 0, same), ("replace", same, len(before), same, len(after))]
+    for kind, a, b, c, d in steps:
         for side, tag, words in ((0, "del", left[a:b]), (1, "ins", right[c:d])):
             if words and kind != "equal":
                 changed[side] += len(words)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -52,6 +54,14 @@ def align(prompt: Prompt, tokenizer: Any) -> Alignment:
     (a beginning of text, a turn's ends) are never marked, also where a span reaches over those that a template wrote.
     ValueError when a span has no token: a mark is never lost silently. Nothing is truncated.
     """
+    alignment, lost = align_some(prompt, tokenizer)
+    for error in lost.values():
+        raise error
+    return alignment
+
+
+def align_some(prompt: Prompt, tokenizer: Any) -> tuple[Alignment, dict[Span, ValueError]]:
+    """As `align`, for whoever wants to show all of it: spans without a token are given with the reason, in place of an error."""
     if not isinstance(prompt, Prompt):
         raise TypeError(f"wanted a seka.Prompt, given {type(prompt).__name__}: use Prompt.marked(text) or Prompt(text)")
     if not getattr(tokenizer, "is_fast", False):
@@ -72,16 +82,24 @@ def align(prompt: Prompt, tokenizer: Any) -> Alignment:
         raise ValueError("the prompt has no tokens: it is empty; write something")
     special = _special(prompt.text, ids, offsets, tokenizer) if prompt.marks else set()
     weights = [0.0] * len(ids)
+    lost: dict[Span, ValueError] = {}
+    # Tokens by where they begin, and how far any of them has reached: a span's tokens stand between two places of these.
+    order = sorted(range(len(ids)), key=lambda i: offsets[i])
+    begins = [offsets[i][0] for i in order]
+    reached = list(accumulate((offsets[i][1] for i in order), max))
     for start, end, weight in prompt.marks:
-        over = [i for i, (a, b) in enumerate(offsets) if prompt.text[max(a, start) : min(b, end)].strip()]
+        near = order[bisect_right(reached, start) : bisect_left(begins, end)]
+        over = [i for i in near if prompt.text[max(offsets[i][0], start) : min(offsets[i][1], end)].strip()]
         touched = [i for i in over if i not in special]
         if not touched:
             why = "it is special tokens, which are never marked" if over else "the tokenizer drops it"
-            raise ValueError(f"no token stands for the marked text {prompt.text[start:end]!r}: {why}; mark other words")
+            lost[start, end] = ValueError(
+                f"no token stands for the marked text {prompt.text[start:end]!r}: {why}; mark other words"
+            )
         for i in touched:
             if (abs(weight), weight) > (abs(weights[i]), weights[i]):
                 weights[i] = weight
-    return Alignment(tuple(ids), tuple(offsets), tuple(weights))
+    return Alignment(tuple(ids), tuple(offsets), tuple(weights)), lost
 
 
 def _special(text: str, ids: Sequence[int], offsets: Sequence[Span], tokenizer: Any) -> set[int]:

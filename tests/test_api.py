@@ -109,7 +109,8 @@ def test_sweep_gives_a_row_for_each_strength(client: Any, here: Studio) -> None:
         ({"prompt": PROMPT, "heads": "x", "api_name": "/compare"}, "not understood"),
         ({"prompt": PROMPT, "strengths": [], "api_name": "/sweep"}, "(?i)strengths"),
         ({"mode": "nobody", "api_name": "/sensitivity"}, "There is no expert"),
-        ({"prompt": 7, "api_name": "/parse"}, "is a str"),
+        ({"prompt": 7, "api_name": "/parse"}, "The prompt is int; wanted text"),
+        ({"prompt": "a **b** " * 2000, "api_name": "/parse"}, "Too long: .* tokens, the limit is"),
     ],
 )
 def test_mistakes_come_back_as_words(client: Any, call: dict[str, Any], says: str) -> None:

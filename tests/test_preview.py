@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -139,6 +140,23 @@ def test_preview_of_a_prompt_that_is_too_long_names_both_lengths(studio: Studio)
     assert "512" in shown
 
 
+def test_a_prompt_of_thousands_of_marks_takes_no_time(studio: Studio) -> None:
+    """The address of such a prompt has a few hundred characters: whoever opens it must not stop the page for the others."""
+    many = "**a** " * 6000 + "**<|endoftext|>** " * 500
+    began = time.process_time()
+    assert "Too long: " in actions.preview(studio, many, False)[0]
+    assert "6\u202f500 highlights" in actions.preview(Studio("later", {}), many, False)[0]
+    assert "Too long: " in actions.check(studio, many, actions.Settings())["prompt"]
+    seka.tokens.align_some(seka.Prompt.marked(many), studio.tokenizer)
+    assert time.process_time() - began < 3
+
+
+def test_a_prompt_of_more_characters_than_any_model_reads_is_not_counted(studio: Studio) -> None:
+    long = "x" * 200_001
+    assert "at most 200000 can be read" in actions.preview(studio, long, False)[0]
+    assert "at most 200000 can be read" in actions.check(studio, long, actions.Settings())["prompt"]
+
+
 def test_preview_works_before_the_model_is_there(studio: Studio) -> None:
     waiting = Studio("later", studio.experts)
     shown, chips = actions.preview(waiting, TEXT, False)
@@ -162,6 +180,18 @@ def test_differences_lose_and_add_nothing(plain: str, steered: str) -> None:
     assert text_of(right) == (steered or "(no words)")
     kept = [text_of(re.sub(r"(?s)<(del|ins)>.*?</\1>", " ", side)).split() for side in (left, right)]
     assert not plain or not steered or kept[0] == kept[1]
+
+
+def test_long_answers_differ_from_their_first_other_word_on() -> None:
+    long = "一" * 20_000
+    began = time.process_time()
+    left, right, sentence = words.differences(long, long[:7] + "x" + long)
+    assert time.process_time() - began < 3
+    assert (left[: left.index("<del>")], right[: right.index("<ins>")]) == tuple(
+        f'<div class="answer"><span class="written">{"一" * 7}' for _ in range(2)
+    )
+    assert sentence == "20001 of 20\u202f008 words differ."
+    assert words.compared(long, long) == (long, long, 0)
 
 
 def test_differences_count_words() -> None:

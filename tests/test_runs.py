@@ -125,6 +125,8 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("a truth for a number", lambda run: run["record"].update(all_heads=True), "record.all_heads is True"),
     ("a negative count", lambda run: run["record"]["plain"].update(tokens=-1), "wanted a whole number"),
     ("a huge number", lambda run: run["record"].update(seconds=1e300), "record.seconds"),
+    ("a whole number of 401 digits", lambda run: run["record"].update(seconds=10**400), "record.seconds"),
+    ("a long answer", lambda run: run["record"]["steered"].update(text="x" * 20_001), "steered.text has 20001 characters"),
     ("a bad setting", lambda run: run["record"]["settings"].update(seed=-1), "seed is -1"),
     ("an unknown setting", lambda run: run["record"]["settings"].update(x=1), "unknown settings ['x']"),
     ("a long list", lambda run: run["record"]["heads"].update({"0": [0] * 600}), "600 entries"),
