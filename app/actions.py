@@ -179,8 +179,7 @@ def compare(studio: Studio, text: str, settings: Settings, stop: Callable[[], bo
 
 def outcome(studio: Studio, pair: Comparison, settings: Settings, typed: str) -> dict[str, Any]:
     """What came of a comparison, as plain data; nothing of it has to be measured. typed: the prompt with its markers."""
-    used = steering(studio, settings)
-    routing = pair.steered.routing
+    used, routing = _used(pair), pair.steered.routing
     return {
         "model": studio.name,
         "made": origin.made(studio),
@@ -198,7 +197,7 @@ def outcome(studio: Studio, pair: Comparison, settings: Settings, typed: str) ->
 
 def record(studio: Studio, pair: Comparison, settings: Settings, typed: str) -> dict[str, Any]:
     """A finished comparison with what is measured of its inside: what an example file and the API hold."""
-    return {**outcome(studio, pair, settings, typed), **insight.measure(studio, pair, steering(studio, settings))}
+    return {**outcome(studio, pair, settings, typed), **insight.measure(studio, pair, _used(pair))}
 
 
 def answer(studio: Studio, text: str, settings: Settings) -> dict[str, Any]:
@@ -206,6 +205,12 @@ def answer(studio: Studio, text: str, settings: Settings) -> dict[str, Any]:
     *_, pair = run(studio, text, settings)
     marks = [{"start": start, "end": end, "weight": weight} for start, end, weight in pair.prompt.marks]
     return {"prompt": pair.prompt.text, "marks": marks, **record(studio, pair, settings, text)}
+
+
+def _used(pair: Comparison) -> Steering:
+    """What steered a run, which the studio may not have any more: visitors learn and remove experts meanwhile."""
+    assert pair.steering is not None
+    return pair.steering
 
 
 def explain(error: Exception) -> str:

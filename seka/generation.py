@@ -24,13 +24,15 @@ from seka.tokens import encode, pad_id
 
 @dataclass(frozen=True)
 class Comparison:
-    """The plain and the steered answer to one prompt, from one batch. seconds: since the start. prompt_tokens: T."""
+    """The plain and the steered answer to one prompt, from one batch. seconds: since the start. prompt_tokens: T. steering:
+    what steered the second one; None where nobody noted it."""
 
     prompt: Prompt
     plain: Result
     steered: Result
     seconds: float = field(default=0.0, compare=False)
     prompt_tokens: int = 0
+    steering: Steering | None = field(default=None, compare=False, repr=False)
 
     @property
     def identical(self) -> bool:
@@ -129,10 +131,10 @@ def stream(
     lock is held step by step, so several streams may run in turn.
     """
     choice = Choice(do_sample, temperature, top_k, top_p, repetition_penalty, seed)
-    return _pairs(prompt, decode(model, tokenizer, prompt, [None, steering], choice, max_new_tokens, stop))
+    return _pairs(prompt, steering, decode(model, tokenizer, prompt, [None, steering], choice, max_new_tokens, stop))
 
 
-def _pairs(prompt: Prompt, steps: Iterator[Step]) -> Iterator[Comparison]:
+def _pairs(prompt: Prompt, steering: Steering, steps: Iterator[Step]) -> Iterator[Comparison]:
     for step in steps:
         plain, other = step.results
-        yield Comparison(prompt, plain, other, step.seconds, step.prompt_tokens)
+        yield Comparison(prompt, plain, other, step.seconds, step.prompt_tokens, steering)
