@@ -16,6 +16,8 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 #: The embedded model's name.
 EMBEDDED = "miniature"
+#: Folder of projections where none is named; the embedded model has its own.
+EXPERTS = "experts"
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,15 @@ VARIABLES = (
     ),
     Variable(
         "SEKA_EXPERTS",
-        "experts",
+        "experts; of the embedded model its own",
         "folder of the model's projections, or `user/repository` on the Hub; with several models, folders in it "
         "named like the last part of each id",
     ),
     Variable("SEKA_ATTN", "auto", "the attention implementation, by transformers' name"),
     Variable("SEKA_LIMIT", "2048", "most tokens of prompt and answer together, never more than the model holds"),
-    Variable("SEKA_LEARN", "1; on a Space 0", "whether visitors may learn experts of their own (1 or 0)"),
+    Variable(
+        "SEKA_LEARN", "1; on a Space 0", "whether visitors may learn experts, and use those learnt here before (1 or 0)"
+    ),
     Variable("SEKA_TRIPLETS", "2000", "most triplets in a file to learn from"),
     Variable("SEKA_CACHE", "~/.cache/seka", "folder where experts that were learnt on the page are kept"),
     Variable("SEKA_QUEUE", "32", "most runs that wait; further ones are told that the page is busy"),
@@ -55,8 +59,8 @@ DEFAULTS = {each.name: each.default for each in VARIABLES}
 
 @dataclass(frozen=True)
 class Environment:
-    """The variables, read. model: the first page's. models: every one's, that one first. learn_note: why nothing can be
-    learnt here; empty where it can."""
+    """The variables, read. model: the first page's. models: every one's, that one first. experts: empty where none are named.
+    learn_note: why nothing can be learnt here; empty where it can."""
 
     models: tuple[str, ...]
     experts: str
@@ -76,10 +80,9 @@ class Environment:
 def read(given: Mapping[str, str] | None = None) -> Environment:
     """The environment's settings. ValueError names a variable, its value and what was wanted."""
     given = os.environ if given is None else given
-    _warn(given)
     return Environment(
         models=_models(given),
-        experts=_text(given, "SEKA_EXPERTS") or DEFAULTS["SEKA_EXPERTS"],
+        experts=_text(given, "SEKA_EXPERTS"),
         attn=_text(given, "SEKA_ATTN") or DEFAULTS["SEKA_ATTN"],
         limit=_whole(given, "SEKA_LIMIT"),
         learn_note=_learn_note(given),
@@ -129,10 +132,10 @@ def _learn_note(given: Mapping[str, str]) -> str:
     return ""
 
 
-def _warn(given: Mapping[str, str]) -> None:
-    """A name that is nearly one of ours is told: it would do nothing."""
+def warn(given: Mapping[str, str] | None = None) -> None:
+    """A name that is nearly one of ours is logged: it would do nothing."""
     known = [each.name for each in VARIABLES]
-    for name in given:
+    for name in os.environ if given is None else given:
         if name.startswith("SEKA_") and name not in known and (close := get_close_matches(name, known, 1, 0.8)):
             logger.warning("%s means nothing; did you mean %s?", name, close[0])
 

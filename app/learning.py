@@ -97,13 +97,14 @@ def wire(page: gr.Blocks, studio: Studio, panel: Learning | None, choices: Choic
     def remove(name: str | None, now: str | None) -> list[Any]:
         if not name:
             return [_line("There is nothing to remove."), *[gr.skip()] * 6]
+        said = f"{escape(name)} was removed."
         try:
             own.remove(studio, name)
         except ValueError as error:
-            return [_line(escape(actions.explain(error))), *[gr.skip()] * 6]
+            said = escape(actions.explain(error))
         modes = [value for _, value in studio.modes()]
         left = now if now in modes else modes[0] if modes else None
-        return [_line(f"{escape(name)} was removed."), *_chosen(studio, left)]
+        return [_line(said), *_chosen(studio, left)]
 
     def follow(now: str | None, name: str | None) -> list[Any]:
         """Modes as the server has them now; a mode that is gone gives way to the first one."""
@@ -142,8 +143,8 @@ def _explained() -> str:
         "An expert is learnt from triplets: a context, a question that the answer belongs to, and one that it does not. "
         "A file has one JSON object a line, such as "
         f"<code>{escape(json.dumps(asdict(bundled[0]), ensure_ascii=False))}</code>. Without a file, the "
-        f"{len(bundled)} triplets that come with this page are used. Everybody who uses this page can choose what "
-        "is learnt here."
+        f"{len(bundled)} triplets that come with this page are used. What is learnt "
+        "here is everybody's: all who use this page can choose it, and their Adaptive mixes it with the other experts."
     )
 
 

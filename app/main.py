@@ -29,6 +29,7 @@ from app.models import Studio  # noqa: E402
 
 def main() -> None:
     """Build the pages, start loading the first one's model behind it, and serve until interrupted."""
+    environment.warn()
     try:
         asked, studios = environment.read(), models.studios()
     except ValueError as error:

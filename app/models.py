@@ -66,6 +66,7 @@ class Studio:
         self._began = time.monotonic()
         self._starting = threading.Lock()
         self._later: str | None = None
+        self._changing = threading.Lock()  # what visitors learn and remove
         self._mixed = dict(mixed)  # those of the adaptive mode, as they came with the model
         self._given: tuple[Router | None, str] = (None, "")
         if len(mixed) > 1:
@@ -93,7 +94,9 @@ class Studio:
         self._later = source
 
     def open(self, source: str | None) -> None:
-        """Load here and now, in this thread."""
+        """Load here and now, in this thread, in place of later."""
+        with self._starting:
+            self._later = None
         self._load(source)
 
     @property
@@ -150,16 +153,23 @@ class Studio:
         """What a public endpoint is called on this model's page: the pages after the first one count them."""
         return f"{name}_{self.place}" if self.place else name
 
+    @property
+    def turns(self) -> str:
+        """Whose turns the runs of this model take: those of another model's page wait for others."""
+        return f"model {self.place}"
+
     def adopt(self, name: str, expert: Projection) -> None:
         """Add an expert of a visitor's under a new name: a mode of its own, and a part of the mixture."""
-        if name in self.experts:
-            logger.warning("the expert %r that was learnt here is left out: the model has one of that name", name)
-            return
-        self._arrange({**self.own, name: expert})
+        with self._changing:
+            if name in self.experts:
+                logger.warning("the expert %r that was learnt here is left out: the model has one of that name", name)
+                return
+            self._arrange({**self.own, name: expert})
 
     def drop(self, name: str) -> None:
         """Take an expert of a visitor's away again."""
-        self._arrange({key: expert for key, expert in self.own.items() if key != name})
+        with self._changing:
+            self._arrange({key: expert for key, expert in self.own.items() if key != name})
 
     def _arrange(self, own: dict[str, Projection]) -> None:
         """The experts that came with the model stay as they are, and these stand beside them, also in the mixture, whose
@@ -207,8 +217,9 @@ class Studio:
     def _install(self, model: nn.Module, tokenizer: Any) -> None:
         for expert in self.experts.values():
             expert.check(model)
-        for name, expert in shelf.recall(model).items():
-            self.adopt(name, expert)
+        if not environment.read().learn_note:  # else it would be mixed in where no page offers it
+            for name, expert in shelf.recall(model).items():
+                self.adopt(name, expert)
         self.model, self.tokenizer = model, tokenizer
         self._ready.set()
 
@@ -221,14 +232,13 @@ def studio(source: str | None = None, folder: Path | None = None) -> Studio:
     """
     asked = environment.read()
     source = source or asked.model
-    if source == EMBEDDED:
-        name, folder = "seka-miniature", miniature.projections()
-    else:
-        name = Path(source).name if Path(source).exists() else source
-        origin = source, str(folder or asked.experts)
-        folder = folder or _fetched(asked.experts)
+    named, own = str(folder or asked.experts or environment.EXPERTS), miniature.projections()
+    if source == EMBEDDED and not (folder or asked.experts):
+        folder = own
+    folder = folder or _fetched(named)
+    name = "seka-miniature" if source == EMBEDDED else Path(source).name if Path(source).exists() else source
     found = Experts.of(folder)
-    if not found.mixed and source == EMBEDDED:
+    if not found.mixed and folder == own:
         raise ValueError("no experts of the embedded model in projections/: check out the whole repository")
     if not found.mixed and asked.learn_note:
         raise ValueError(
@@ -238,8 +248,8 @@ def studio(source: str | None = None, folder: Path | None = None) -> Studio:
     mixed, alone = ({n: Projection.load(path) for n, path in some.items()} for some in (found.mixed, found.alone))
     out = Studio(name, mixed, alone, found.router)
     out.files = {**found.mixed, **found.alone}
-    if source != EMBEDDED:
-        out.origin = origin
+    if source != EMBEDDED or folder != own:
+        out.origin = source, named
     return out
 
 
@@ -248,7 +258,11 @@ def studios() -> list[Studio]:
     asked = environment.read()
     if len(asked.models) == 1:
         return [studio()]
-    out = [studio(source, Path(asked.experts) / Path(source).name) for source in asked.models]
+    root = Path(asked.experts or environment.EXPERTS)
+    folders = {source: root / Path(source).name for source in asked.models}
+    if EMBEDDED in folders and not folders[EMBEDDED].is_dir():
+        folders[EMBEDDED] = miniature.projections()
+    out = [studio(source, folder) for source, folder in folders.items()]
     for each, source in zip(out[1:], asked.models[1:], strict=True):
         each.later(source)
     return out

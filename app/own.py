@@ -18,6 +18,8 @@ from seka.projections import Projection
 from seka.triplets import Triplet
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
+#: Experts of one model that are kept at most.
+MOST = 16
 #: Studios whose model somebody is learning on.
 _busy: set[int] = set()
 _guard = threading.Lock()
@@ -89,8 +91,10 @@ def learnt(
         raise ValueError(note)
     if not studio.ready or studio.model is None:
         raise ValueError(f"{studio.line()}; wait until the model is there")
-    name = named(studio, name)
     with _guard:
+        name = named(studio, name)
+        if len(studio.own) >= MOST:
+            raise ValueError(f"{MOST} experts were learnt here already, which is the most; remove one first")
         if id(studio) in _busy:
             raise ValueError("somebody is learning an expert of this model already; try again when that is done")
         _busy.add(id(studio))
@@ -139,6 +143,8 @@ def learnt(
 
 def remove(studio: Studio, name: str) -> None:
     """Forget an expert that was learnt here, also on disk. ValueError for any other."""
+    if name not in studio.experts:
+        raise ValueError(f"there is no expert {name!r} any more: somebody else has removed it")
     if name not in studio.own or studio.model is None:
         raise ValueError(f"{name!r} was not learnt on this page, so it is not removed")
     studio.drop(name)

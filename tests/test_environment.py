@@ -24,7 +24,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def test_an_empty_environment_is_the_table_s_defaults() -> None:
     found, told = environment.read({}), {each.name: each.default for each in VARIABLES}
     assert found.models == (told["SEKA_MODEL"],)
-    assert found.experts == told["SEKA_EXPERTS"]
+    assert found.experts == ""
     assert found.attn == told["SEKA_ATTN"]
     numbers = {"LIMIT": found.limit, "TRIPLETS": found.triplets, "QUEUE": found.queue, "GPU_SECONDS": found.gpu_seconds}
     assert numbers == {name: int(told[f"SEKA_{name}"]) for name in numbers}
@@ -67,7 +67,8 @@ def test_learning_is_on_at_home_and_off_on_a_space(given: dict[str, str], note: 
 
 
 def test_a_misspelt_variable_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    environment.read({"SEKA_LIMITS": "5", "SEKA_OTHER_THING": "1"})
+    environment.read({"SEKA_LIMITS": "5"})  # this is done with every letter that is typed
+    environment.warn({"SEKA_LIMITS": "5", "SEKA_OTHER_THING": "1"})
     assert [record.getMessage() for record in caplog.records] == ["SEKA_LIMITS means nothing; did you mean SEKA_LIMIT?"]
 
 
@@ -93,6 +94,21 @@ def test_a_folder_s_model_with_its_experts(clean: pytest.MonkeyPatch, tmp_path: 
     assert studio.name == "model"
     assert list(studio.experts) == ["facts", "roles"]
     assert studio.origin == (str(tmp_path / "model"), str(tmp_path / "experts"))
+
+
+def test_the_embedded_model_takes_the_experts_that_are_named(clean: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tiny(tmp_path)["SEKA_EXPERTS"]
+    (own,) = models.studios()
+    clean.setenv("SEKA_EXPERTS", folder)
+    (studio,) = models.studios()
+    assert studio.name == own.name == "seka-miniature"
+    assert list(studio.experts) == ["facts", "roles"] != list(own.experts)
+    assert studio.origin == ("miniature", folder)
+    (tmp_path / "all").mkdir()
+    Path(folder).rename(tmp_path / "all" / "miniature")
+    clean.setenv("SEKA_MODELS", "miniature,org/other")
+    clean.setenv("SEKA_EXPERTS", str(tmp_path / "all"))
+    assert list(models.studios()[0].experts) == ["facts", "roles"]
 
 
 def test_several_models_each_with_its_folder_and_later_ones_load_when_asked(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,10 @@ from typing import Any
 import pytest
 import torch
 from conftest import TRIPLETS, build_model, build_tokenizer
-from studios import TEXT, tiny_studio
+from studios import TEXT, last, tiny_studio
 
 import seka
-from app import actions, own, shelf
+from app import actions, models, own, shelf
 from app.actions import Settings
 from app.models import Studio
 from seka.fingerprint import digest, fingerprint
@@ -118,7 +119,59 @@ def test_two_of_them_make_a_mixture_where_there_was_none(studio: Studio) -> None
     assert bare.note == ""
 
 
+def test_a_run_ends_as_it_began_whatever_is_removed_meanwhile(studio: Studio) -> None:
+    learn(studio)
+    views = actions.compare(studio, TEXT, Settings("mine", 2.0, 3))
+    for view in views:
+        if "Writing" in view.status:
+            own.remove(studio, "mine")
+            break
+    assert last(views).record is not None
+
+
+def test_what_was_learnt_before_is_left_out_where_learning_is_off(
+    studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learn(studio)
+    assert studio.model is not None
+    monkeypatch.setenv("SEKA_LEARN", "0")
+    again = Studio.of(
+        "tiny", studio.model, studio.tokenizer, {name: studio.experts[name] for name in ("facts", "roles")}
+    )
+    assert again.own == {}
+    assert again.router is not None
+    assert again.router.names == ("facts", "roles")
+
+
+def test_two_that_are_added_at_once_are_both_there(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*given: Any, **more: Any) -> seka.Router:
+        time.sleep(0.1)
+        return seka.Router(*given, **more)
+
+    monkeypatch.setattr(models, "Router", slow)
+    threads = [threading.Thread(target=studio.adopt, args=(name, studio.experts["facts"])) for name in ("one", "two")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert set(studio.own) == {"one", "two"}
+
+
 # ---- refusals ----
+
+
+def test_there_is_a_most_of_them(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(own, "MOST", 1)
+    learn(studio)
+    with pytest.raises(ValueError, match="1 experts were learnt here already, which is the most; remove one first"):
+        learn(studio, "other")
+
+
+def test_one_that_somebody_else_removed_is_told_so(studio: Studio) -> None:
+    learn(studio)
+    own.remove(studio, "mine")
+    with pytest.raises(ValueError, match="no expert 'mine' any more: somebody else has removed it"):
+        own.remove(studio, "mine")
 
 
 @pytest.mark.parametrize(
