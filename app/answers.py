@@ -95,15 +95,15 @@ def wire(
                 yield outputs(view)
 
     def check(request: gr.Request, text: str, *values: Any) -> list[Any]:
-        # Other fields may be folded away, where nobody would read a refusal; the run says it in the status line.
-        problem = actions.check(studio, text, settings(values)).get("prompt", "")
+        # All of it under the prompt: other fields may be folded away, and a run that is refused would empty the answers.
+        problem = " ".join(actions.check(studio, text, settings(values)).values())
         if not problem:
             stops.arm(request.session_hash)
         return [gr.validate(not problem, problem), *(gr.validate(True, "") for _ in NAMES)]
 
     event = gr.on(
         [controls.run.click, inputs[0].submit], gpu(compare), inputs, shown,
-        validator=check, show_progress_on=[controls.status], api_name="run", **RUNNING,
+        concurrency_id=studio.turns, validator=check, show_progress_on=[controls.status], api_name="run", **RUNNING,
     )  # fmt: skip
     stops.button(controls.stop, event, gpu)
     answers.pin.click(None, None, None, js="() => { seka.pin(); return []; }", api_visibility="private")

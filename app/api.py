@@ -132,7 +132,7 @@ def publish(studio: Studio, gpu: Wrapper = as_is) -> None:
         api(
             gpu(endpoint),
             api_name=studio.endpoint(endpoint.__name__),
-            concurrency_id="model",
+            concurrency_id=studio.turns,
             concurrency_limit=TOGETHER,
         )
     for endpoint in resting:

@@ -28,7 +28,8 @@ BUTTONS = {
     "png": "Figures as PNG",
     "html": "Figures as HTML",
 }
-#: Both are fixed, so that a text outlives the server. It never leaves the browser; the secret hides nothing from its owner.
+#: Both are fixed, so that a text outlives the server, which reads it when the page opens and keeps none of it. The secret hides
+#: nothing from its owner.
 KEPT: dict[str, Any] = {"storage_key": "seka", "secret": "seka"}
 NOTE = (
     '<div id="carry-note" role="status" aria-live="polite"></div>'
@@ -75,7 +76,7 @@ def outputs(view: View) -> list[Any]:
 
 def wire(studio: Studio, carry: Carry, inputs: list[Any], filled: list[Any], fill: Fill) -> None:
     """Every button, and the memory. inputs: the prompt and every setting; filled: the components that `fill` gives values for."""
-    page = json.dumps({"names": NAMES, "base": link.address(), "longest": link.LONGEST})
+    page = json.dumps({"names": NAMES, "base": "" if studio.place else link.address(), "longest": link.LONGEST})
     calls: dict[str, tuple[str, Any]] = {
         "link": (f"(...values) => seka.copyLink({page}, values)", inputs),
         "embed": (f"(...values) => seka.copyEmbed({page}, values)", inputs),
@@ -111,8 +112,10 @@ def filling(studio: Studio, outputs: Callable[[View], list[Any]]) -> Fill:
         chosen, warning = opening.fitted(studio, brought.settings)
         if warning:
             _warn(warning)
-        values = [getattr(chosen, name) for name in NAMES]
-        return [brought.prompt, *values, choices.about_line(studio, chosen.mode), *outputs(view)]
+        values: dict[str, Any] = {name: getattr(chosen, name) for name in NAMES}
+        # With its choices: the page may have been built before somebody learnt this mode.
+        values["mode"] = gr.Radio(choices=studio.modes(), value=chosen.mode if studio.modes() else None)
+        return [brought.prompt, *values.values(), choices.about_line(studio, chosen.mode), *outputs(view)]
 
     return fill
 

@@ -104,7 +104,7 @@ def wire(
         if not studio.ready or not studio.modes():
             return [gr.skip()] * 4
         shown = maps.maps(studio, settings(values), measured)
-        return [shown.line, shown.line, shown.heads, shown.effect if shown.effect is not None else gr.skip()]
+        return [shown.line, shown.line, *(gr.skip() if each is None else each for each in (shown.heads, shown.effect))]
 
     deciding = [choices.fields[name].change for name in ("mode", "layers", "min_shift", "heads")]
     gr.on(
@@ -134,8 +134,11 @@ def _measuring(page: gr.Blocks, studio: Studio, heads: Heads, inputs: list[Any],
     stops = Stops()
     page.unload(stops.leave)
 
-    def measure(request: gr.Request, measured: Any, text: str, *values: Any) -> Iterator[list[Any]]:
+    def arm(request: gr.Request, *values: Any) -> list[Any]:
         stops.arm(request.session_hash)
+        return [gr.validate(True, "") for _ in values]
+
+    def measure(request: gr.Request, measured: Any, text: str, *values: Any) -> Iterator[list[Any]]:
         before = head_words.effect(measured or {})
         with stops.running(request.session_hash) as flag:
             try:
@@ -153,6 +156,6 @@ def _measuring(page: gr.Blocks, studio: Studio, heads: Heads, inputs: list[Any],
 
     event = heads.measure.click(
         gpu(measure), [heads.measured, *inputs], [heads.effect_said, heads.effect, heads.measured],
-        show_progress_on=[heads.effect_said], api_name="measure", **RUNNING,
+        concurrency_id=studio.turns, validator=arm, show_progress_on=[heads.effect_said], api_name="measure", **RUNNING,
     )  # fmt: skip
     stops.button(heads.stop, event, gpu)

@@ -43,7 +43,7 @@ def main() -> None:
     else:
         studios[0].start(asked.model)
     demo = assemble(studios, gpu)
-    demo.queue(max_size=asked.queue)
+    demo.queue(max_size=asked.queue, api_open=False)  # what is posted past the queue would not wait for anybody
     demo.launch(
         theme=look.theme(),
         css_paths=look.CSS,

@@ -25,7 +25,7 @@ TAIL = 40
 
 @dataclass(frozen=True)
 class Maps:
-    """line: what the settings steer, or what is wrong with them (HTML). The figures outline those heads; `effect` may be None."""
+    """line: what the settings steer, or what is wrong with them (HTML). The figures outline those heads; either may be None."""
 
     line: str
     heads: Any
@@ -38,12 +38,17 @@ def line(studio: Studio, settings: Settings) -> str:
 
 
 def maps(studio: Studio, settings: Settings, measured: Mapping[str, Any] | None) -> Maps:
-    """Both maps at these settings. measured: a record with an effect, or None. ValueError for a mode that is not here."""
+    """Both maps at these settings; none of the sensitivity of a mode that is not here. measured: a record with an effect, or
+    None."""
     said, steering = _looked(studio, settings)
     selected = steering.selected if steering is not None else {}
+    try:
+        source = studio.source(settings.mode) if steering is None else steering.source
+    except ValueError:  # the line says so: somebody else removed it
+        source = None
     return Maps(
         said,
-        figures.heads(studio.source(settings.mode), steering),
+        figures.heads(source, steering) if source is not None else None,
         head_words.effect_map(_ours(studio, measured), selected),
     )
 

@@ -19,6 +19,9 @@ from app.wiring import NAMES, QUIET, Wrapper, as_is, fitting
 #: Shown where no example has been computed.
 START = "Previously Ada played **chess**. Currently Ada plays golf. Ada is a player of"
 
+#: Seconds. How often copies of files that visitors sent or fetched are looked through; they are kept for a day.
+HOUR = 3600
+
 
 def build(studio: Studio, gpu: Wrapper = as_is, menu: str = "") -> gr.Blocks:
     """The page of one studio. gpu: wraps what runs the model (for ZeroGPU). menu: of several models' pages, the first one's."""
@@ -27,7 +30,7 @@ def build(studio: Studio, gpu: Wrapper = as_is, menu: str = "") -> gr.Blocks:
     view = shown[0].view(studio.name) if shown else BEFORE
     chosen = fitting(studio, chosen)
     preview, tokens = actions.preview(studio, text, chosen.literal)
-    page = gr.Blocks(title="seka: mark the words that matter", analytics_enabled=False)
+    page = gr.Blocks(title="seka: mark the words that matter", analytics_enabled=False, delete_cache=(HOUR, 24 * HOUR))
     with page:
         if menu:
             gr.components.Navbar(main_page_name=menu)

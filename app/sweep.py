@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from app import strengths
+from app import actions, strengths
 from app.models import Studio
 from app.strengths import Shown
 from app.wiring import RUNNING, Stops, Wrapper, as_is, settings
@@ -67,9 +67,11 @@ def wire(page: gr.Blocks, studio: Studio, panel: Sweep, inputs: list[Any], gpu: 
     stops = Stops()
     page.unload(stops.leave)
 
-    def arm(request: gr.Request, *values: Any) -> list[Any]:
-        stops.arm(request.session_hash)
-        return [gr.validate(True, "") for _ in values]
+    def check(request: gr.Request, text: str, *values: Any) -> list[Any]:
+        problem = " ".join(actions.check(studio, text, settings(values)).values())
+        if not problem:
+            stops.arm(request.session_hash)
+        return [gr.validate(not problem, problem), *(gr.validate(True, "") for _ in values)]
 
     def sweep(request: gr.Request, text: str, *values: Any) -> Iterator[list[Any]]:
         with stops.running(request.session_hash) as flag:
@@ -78,6 +80,6 @@ def wire(page: gr.Blocks, studio: Studio, panel: Sweep, inputs: list[Any], gpu: 
 
     event = panel.run.click(
         gpu(sweep), inputs, panel.shown,
-        validator=arm, show_progress_on=[panel.status], api_name="strengths", **RUNNING,
+        concurrency_id=studio.turns, validator=check, show_progress_on=[panel.status], api_name="strengths", **RUNNING,
     )  # fmt: skip
     stops.button(panel.stop, event, gpu)

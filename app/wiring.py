@@ -18,9 +18,8 @@ NAMES = [field.name for field in fields(Settings)]
 #: Comparisons that run at the same time; they take turns, step by step, on the one model.
 TOGETHER = 2
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-#: Options of events that run the model.
+#: Options of events that run a model, beside `concurrency_id`: a line of its own for every model.
 RUNNING: dict[str, Any] = {
-    "concurrency_id": "model",
     "concurrency_limit": TOGETHER,
     "trigger_mode": "once",
     "show_progress": "minimal",

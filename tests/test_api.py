@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import urllib.error
+import urllib.request
 from typing import Any
 
 import pytest
@@ -117,6 +120,16 @@ def test_mistakes_come_back_as_words(client: Any, call: dict[str, Any], says: st
     with pytest.raises(Exception, match=says) as refused:
         client.predict(**call)
     assert "Traceback" not in str(refused.value)
+
+
+def test_nothing_goes_past_the_queue(client: Any) -> None:
+    body = json.dumps({"data": [PROMPT]}).encode()
+    for way in ("run", "api"):
+        asked = urllib.request.Request(
+            f"{client.src.rstrip('/')}/gradio_api/{way}/compare", body, {"Content-Type": "application/json"}
+        )
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(asked, timeout=60)
 
 
 def test_the_endpoints_are_offered_by_mcp_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -118,7 +118,7 @@ def test_a_model_without_experts_learns_one_by_one_click(two: str, visit: Callab
     assert "bare is ready" in page.text_content("#model-line")
     write(page, "Ada plays **golf**. Ada plays")
     page.click("#compare")
-    page.wait_for_function("document.querySelector('#status').textContent.includes('no expert yet')")
+    page.wait_for_function("document.querySelector('#prompt').textContent.includes('no expert yet')")
     assert page.locator("#learning-learn").is_visible()
     page.click("#learning-learn")
     page.wait_for_function(SAYS, arg="mine was learnt from")

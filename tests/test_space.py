@@ -101,7 +101,7 @@ def test_everything_that_runs_the_model_gets_a_gpu() -> None:
         return function
 
     demo = page.build(tiny_studio(), mark)
-    using = [fn for fn in demo.fns.values() if fn.concurrency_id == "model"]
+    using = [fn for fn in demo.fns.values() if fn.concurrency_id == "model 0"]
     assert {fn.api_name for fn in using} >= {"run", "compare"}
     assert [fn.api_name for fn in using if fn.fn not in wrapped] == []
 

@@ -1,0 +1,113 @@
+"""The page's handlers as gradio holds them: what is refused before a run is queued, stopped there, and shown. No browser."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import gradio as gr
+import pytest
+from studios import TEXT, tiny_studio
+
+from app import carry, page
+from app.actions import Settings
+from app.asked import Asked
+from app.models import Studio
+from app.views import View
+from app.wiring import NAMES
+
+VISITOR = gr.Request(session_hash="a")
+
+
+def given(**changes: Any) -> list[Any]:
+    """The settings' values, as their components give them."""
+    settings = Settings("facts", 2.0, 4)
+    return [changes.get(name, getattr(settings, name)) for name in NAMES]
+
+
+def handlers(studio: Studio) -> dict[str, Any]:
+    """The page's events by where their functions stand, such as "answers.compare"."""
+    found = [fn for fn in page.build(studio).fns.values() if fn.fn is not None]
+    return {f"{fn.fn.__module__.removeprefix('app.')}.{fn.fn.__name__}": fn for fn in found}
+
+
+def fresh(place: int = 0) -> Studio:
+    """A studio that a test may change."""
+    given = tiny_studio()
+    assert given.model is not None
+    out = Studio.of("tiny", given.model, given.tokenizer, {name: given.experts[name] for name in ("facts", "roles")})
+    out.place = place
+    return out
+
+
+@pytest.fixture(scope="module")
+def events() -> dict[str, Any]:
+    return handlers(fresh())
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"mode": "gone"}, "There is no expert 'gone'"),
+        ({"layers": "seven"}, "not understood"),
+        ({"heads": "9:9"}, "9"),
+        ({"min_shift": 999.0}, "No head is steered"),
+        ({"temperature": 9.0}, "wanted a number from 0 to 5"),
+    ],
+)
+@pytest.mark.parametrize("run", ["answers.compare", "sweep.sweep"])
+def test_every_refusal_comes_before_the_queue_and_under_the_prompt(
+    events: dict[str, Any], run: str, change: dict[str, Any], says: str
+) -> None:
+    """The answers of the run before stay on the page."""
+    first, *others = events[run].validator(VISITOR, TEXT, *given(**change))
+    assert not first["is_valid"]
+    assert says in first["message"]
+    assert len(others) == len(NAMES)
+    assert all(other["is_valid"] for other in others)
+    assert events[run].validator(VISITOR, TEXT, *given())[0]["is_valid"]
+
+
+def test_measuring_that_was_stopped_in_the_queue_does_not_begin(events: dict[str, Any]) -> None:
+    measure = events["heads.measure"]
+    assert len(measure.validator(VISITOR, None, TEXT, *given())) == len(measure.inputs)
+    events["heads.stop"].fn(VISITOR)
+    ((said, *_),) = measure.fn(VISITOR, None, TEXT, *given())
+    assert "Stopped before every layer was measured" in said
+
+
+def test_another_model_s_page_has_turns_and_links_of_its_own(
+    events: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPACE_ID", "ada/seka")
+    running = ("answers.compare", "heads.measure", "sweep.sweep")
+    pages = [page.build(fresh(place)).fns.values() for place in (0, 1)]
+    turns = [{fn.concurrency_id for fn in fns if fn.concurrency_limit == 2 and fn.validator} for fns in pages]
+    assert len(turns[0]) == len(turns[1]) == 1
+    assert turns[0] != turns[1]
+    assert {events[name].concurrency_id for name in running} == turns[0]
+    links = ["".join(fn.js for fn in fns if isinstance(fn.js, str) and "copyLink" in fn.js) for fns in pages]
+    assert ["huggingface.co/spaces/ada/seka" in link for link in links] == [True, False]  # a Space passes no route on
+
+
+def test_a_mode_that_was_learnt_since_comes_with_its_choice() -> None:
+    """Gradio refuses a value that is not among the choices of the page as it was built."""
+    studio = fresh()
+    fill = carry.filling(studio, page.outputs)
+    studio.adopt("mine", studio.experts["facts"])
+    mode = fill(Asked(TEXT, Settings("mine")), View())[1 + NAMES.index("mode")]
+    assert (mode.value, [value for _, value in mode.choices]) == ("mine", ["adaptive", "facts", "roles", "mine"])
+
+
+def test_maps_of_a_mode_that_somebody_removed_say_so(events: dict[str, Any]) -> None:
+    follow = events["heads.follow"].fn
+    line, said, drawn, _ = follow(None, *given(mode="gone"))
+    assert "There is no expert &#x27;gone&#x27;" in line
+    assert said == line
+    assert drawn == gr.skip()
+    assert json.loads(follow(None, *given())[2].to_json())["data"]
+
+
+def test_copies_of_files_are_removed_in_time() -> None:
+    every, age = page.build(fresh()).delete_cache or (0, 0)
+    assert 0 < every < age
