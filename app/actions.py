@@ -219,6 +219,8 @@ def explain(error: Exception) -> str:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         return "The model ran out of memory. Shorten the prompt or ask for fewer new tokens, then press Compare again."
+    if isinstance(error, TypeError):  # more often a mistake of ours than of a visitor's
+        logger.error("a run was refused", exc_info=error)
     if isinstance(error, ValueError | TypeError):
         return _sentence(error)
     logger.error("a run failed", exc_info=error)

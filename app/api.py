@@ -15,7 +15,7 @@ from app.actions import Settings
 from app.models import ADAPTIVE, Studio
 from app.strengths import answer as swept
 from app.sweep import multiples
-from app.wiring import TOGETHER, Wrapper, as_is, settings
+from app.wiring import REFUSED, TOGETHER, Wrapper, as_is, settings
 from seka import figures
 from seka.tokens import align
 
@@ -45,12 +45,12 @@ def publish(studio: Studio, gpu: Wrapper = as_is) -> None:
         Parameters:
             prompt: text with **emphasised** and ~~ignored~~ words.
             mode: "adaptive", or the name of one expert.
-            strength: gain of the edit; None takes the recommended one, 0 is off.
-            max_new_tokens: length of each answer at most.
+            strength: gain of the edit, 0 to 1000; None takes the recommended one, 0 is off.
+            max_new_tokens: length of each answer at most, 1 to 256.
             layers: "all", "last4", "first2" or "3,5"; empty for the recommended ones.
-            min_shift: steer heads whose relative shift is at least this.
-            seed: noise of both answers where temperature is above 0.
-            temperature: 0 is greedy.
+            min_shift: steer heads whose relative shift is at least this, from 0.
+            seed: noise of both answers where temperature is above 0; a whole number from 0.
+            temperature: 0 to 5; 0 is greedy.
             literal: take ** and ~~ as text.
             heads: just these KV heads of these layers, "0:1,3;4:0", in place of layers and min_shift; empty for none.
         Returns:
@@ -111,13 +111,13 @@ def publish(studio: Studio, gpu: Wrapper = as_is) -> None:
 
         Parameters:
             prompt: text with **emphasised** and ~~ignored~~ words.
-            strengths: gains of the edit, each once; None takes 0 to twice the recommended one.
+            strengths: gains of the edit, 1 to 16 numbers from 0 to 1000, each once; None takes 0 to twice the recommended one.
             mode: "adaptive", or the name of one expert.
-            max_new_tokens: length of each answer at most.
+            max_new_tokens: length of each answer at most, 1 to 256.
             layers: "all", "last4", "first2" or "3,5"; empty for the recommended ones.
-            min_shift: steer heads whose relative shift is at least this.
-            seed: noise of all answers where temperature is above 0.
-            temperature: 0 is greedy.
+            min_shift: steer heads whose relative shift is at least this, from 0.
+            seed: noise of all answers where temperature is above 0; a whole number from 0.
+            temperature: 0 to 5; 0 is greedy.
             literal: take ** and ~~ as text.
             heads: just these KV heads of these layers, "0:1,3;4:0", in place of layers and min_shift; empty for none.
         Returns:
@@ -149,7 +149,7 @@ def _told(answer: Callable[[], T]) -> T:
     try:
         return answer()
     except Exception as error:
-        raise gr.Error(actions.explain(error), print_exception=False) from None
+        raise gr.Error(actions.explain(error), title=REFUSED, print_exception=False) from None
 
 
 def _parse(studio: Studio, prompt: str, literal: bool) -> dict[str, Any]:

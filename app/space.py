@@ -13,7 +13,7 @@ from typing import Any
 
 import gradio as gr
 
-from app.wiring import NAMES, Wrapper
+from app.wiring import NAMES, REFUSED, Wrapper
 
 #: Seconds that a run takes beside its tokens, and for each of them: guesses to be on the safe side; nobody has measured them.
 START, TOKEN = 8.0, 0.25
@@ -71,6 +71,8 @@ def seconds(new_tokens: int, most: int) -> int:
 
 def kinder(error: gr.Error) -> gr.Error:
     """The error in words that say what to do; itself where it is none of ZeroGPU's."""
+    if getattr(error, "title", "") == REFUSED:
+        return error
     told = f"{getattr(error, 'title', '')} {error.message}".lower()
     for part, sentence in SAYS.items():
         if part in told:
@@ -79,7 +81,11 @@ def kinder(error: gr.Error) -> gr.Error:
 
 
 def _new_tokens(names: list[str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> int:
-    """max_new_tokens of a call: by that name, or among the settings that follow the prompt; the page's most where unknown."""
+    """max_new_tokens of a call: by that name, or among the settings that follow the prompt; the page's most where unknown.
+
+    What takes neither, the router's endpoint, writes one token."""
+    if "max_new_tokens" not in names and "values" not in names:
+        return 1
     if "max_new_tokens" in kwargs:
         found = kwargs["max_new_tokens"]
     elif "max_new_tokens" in names and names.index("max_new_tokens") < len(args):

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from html import escape
 from typing import Any
 
-from app import actions, cards, words
+from app import actions, asked, cards, words
 from app.actions import BEAT, Settings
 from app.models import Studio
 from app.tables import visible
@@ -55,8 +55,9 @@ def run(
     if not isinstance(strengths, list | tuple) or not 1 <= len(strengths) <= MOST:
         raise ValueError(f"strengths are {str(strengths)[:80]}; wanted a list of 1 to {MOST} numbers")
     for strength in strengths:
-        if problems := actions.check(studio, text, replace(settings, strength=strength)):
-            raise ValueError(" ".join(problems.values()))
+        if strength is None:  # the recommended one in settings, but no place on a scale
+            raise ValueError(f"strengths are {str(strengths)[:80]}; wanted numbers, each once")
+        asked.settings({"strength": strength})
     if actions.admitted(studio, text, settings, stop):
         prompt, used = actions.read(text, settings.literal), actions.steering(studio, settings)
         gains = [float(strength) for strength in strengths]

@@ -17,6 +17,8 @@ Wrapper = Callable[[Callable[..., Any]], Callable[..., Any]]
 NAMES = [field.name for field in fields(Settings)]
 #: Comparisons that run at the same time; they take turns, step by step, on the one model.
 TOGETHER = 2
+#: Title of an error in our own words, which may hold a visitor's; `spaces` has others.
+REFUSED = "Refused"
 QUIET: dict[str, Any] = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
 #: Options of events that run a model, beside `concurrency_id`: a line of its own for every model.
 RUNNING: dict[str, Any] = {

@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,29 @@ def test_a_failure_inside_comes_back_as_words(
     view = last(actions.compare(studio, TEXT, Settings()))
     assert says in view.status
     assert "secret" not in view.status
+
+
+def test_a_mistake_of_ours_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    assert actions.explain(TypeError("no such keyword")) == "No such keyword."
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
+def test_a_model_that_is_opened_at_once_is_loaded_once(studio: Studio, monkeypatch: pytest.MonkeyPatch) -> None:
+    loads = []
+
+    def load(source: str, attn: str) -> Any:
+        loads.append(source)
+        return studio.model, studio.tokenizer
+
+    monkeypatch.setattr(models, "load", load)
+    here = Studio("here", studio.experts)
+    here.later("somewhere")
+    here.open("somewhere")
+    assert here.wait(0)
+    for thread in threading.enumerate():
+        if thread.name == "seka-model":
+            thread.join(30)
+    assert loads == ["somewhere"]
 
 
 def test_compare_waits_for_the_model(studio: Studio) -> None:

@@ -254,9 +254,10 @@ def test_a_stopped_sweep_rests_and_keeps_its_text(studio: Studio) -> None:
         ([], "wanted a list of 1 to 16 numbers"),
         ([0.1] * 17, "wanted a list of 1 to 16 numbers"),
         ("0.1", "wanted a list"),
-        ([0.1, "x"], "Strength is 'x'; wanted a number"),
-        ([0.1, -3], "Strength is -3; wanted a number from 0"),
+        ([0.1, "x"], "strength is 'x'; wanted a number"),
+        ([0.1, -3], "strength is -3; wanted a number from 0"),
         ([0.1, 0.1], "each of them once"),
+        ([0.1, None], r"strengths are \[0.1, None\]; wanted numbers"),
     ],
 )
 def test_strengths_of_no_use_are_refused_in_words(studio: Studio, given: Any, says: str) -> None:

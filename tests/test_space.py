@@ -115,7 +115,8 @@ def test_longer_runs_declare_more_seconds_and_none_more_than_allowed() -> None:
     settings = [128 if name == "max_new_tokens" else None for name in NAMES]
     assert space._new_tokens(names, (None, TEXT, *settings), {}) == 128
     assert space._new_tokens(["prompt", "max_new_tokens"], (TEXT, 7), {}) == 7
-    assert space._new_tokens(["prompt"], (TEXT,), {}) == 256
+    assert space._new_tokens(["prompt", "max_new_tokens"], (TEXT,), {}) == 256
+    assert space._new_tokens(["prompt", "strength", "literal"], (TEXT, 2.0, False), {}) == 1
 
 
 @pytest.mark.parametrize(
@@ -152,6 +153,12 @@ def test_without_a_gpu_a_visitor_reads_what_to_do(title: str, message: str, says
 def test_other_errors_stay_as_they_are() -> None:
     error = gr.Error("There is no expert 'nobody'.")
     assert space.kinder(error) is error
+    endpoint = page.build(tiny_studio()).fns
+    (compare,) = (fn.fn for fn in endpoint.values() if fn.api_name == "compare")
+    with pytest.raises(gr.Error, match="no expert 'quota'") as refused:
+        compare(TEXT, "quota")
+    back = pickle.loads(pickle.dumps(refused.value))  # out of the run's process
+    assert space.kinder(back) is back
 
 
 def test_the_front_matter_is_a_space_s() -> None:
