@@ -13,7 +13,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from app import shelf
 from app.asked import Asked
 from app.models import ADAPTIVE, Studio
 from seka import miniature
@@ -38,6 +37,11 @@ def python(asked: Asked, studio: Studio) -> str:
         lines += ["from seka.loading import load", "", f"model, tokenizer = load({model!r})"]
     else:
         lines += ["", "model, tokenizer = seka.miniature.load()"]
+    lines += [
+        f"# {name}.safetensors was learnt on the page: download it there, under Your own expert."
+        for name in _used(chosen.mode, studio)
+        if name in studio.own
+    ]
     lines.append(f"source = {_source(chosen.mode, studio)}")
     gain = studio.gain(chosen.mode) if chosen.strength is None else chosen.strength
     where: dict[str, Any] = {"positive": gain}
@@ -91,6 +95,12 @@ def curl(asked: Asked, address: str, endpoint: str = "compare") -> str:
     )
 
 
+def _used(mode: str, studio: Studio) -> list[str]:
+    """Names of the experts that act."""
+    used = studio.source(mode)
+    return list(used.names) if isinstance(used, Router) else [mode]
+
+
 def _source(mode: str, studio: Studio) -> str:
     used = studio.source(mode)
     if mode != ADAPTIVE or not isinstance(used, Router):
@@ -105,12 +115,15 @@ def _source(mode: str, studio: Studio) -> str:
 
 
 def _projection(name: str, studio: Studio) -> str:
-    """An expert by its file: learnt on this page, of the embedded model, from a folder, or from the Hub."""
-    model, folder = studio.origin
+    """An expert by its file: learnt on this page, of the embedded model, from a folder, or from the Hub.
+
+    One that was learnt is named without the server's folder, which is nobody's business; the others as their owner named them.
+    """
+    if name in studio.own:
+        return f"seka.Projection.load({f'{name}.safetensors'!r})"
+    folder = studio.origin[1]
     file = studio.files.get(name, Path(folder) / f"{name}.safetensors")
-    if name in studio.own and studio.model is not None:
-        file = shelf.file(studio.model, name)
-    elif model != EMBEDDED and not Path(folder).is_dir():
+    if studio.origin != (EMBEDDED, "projections") and not Path(folder).is_dir():
         return f"seka.Projection.from_pretrained({folder!r}, filename={file.name!r})"
     if file.is_relative_to(miniature.ROOT):
         file = file.relative_to(miniature.ROOT)

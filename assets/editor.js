@@ -210,5 +210,5 @@
   // A pen must not take the focus (and with it the visible selection) from the text box.
   document.addEventListener("mousedown", (event) => event.target.closest?.("#pens button") && event.preventDefault());
 
-  Object.assign(seka, { mark, marksHere, weigh, clearMarks, undo, paint, follow });
+  Object.assign(seka, { mark, marksHere, weigh, clearMarks, undo, follow });
 })();

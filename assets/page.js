@@ -72,5 +72,5 @@
     waiting = true;
   }).observe(document.documentElement, { childList: true, subtree: true, attributes: true, attributeFilter: ["class", "checked"] });
 
-  Object.assign(seka, { differences, recolour });
+  Object.assign(seka, { differences });
 })();

@@ -108,6 +108,12 @@ def test_experts_are_named_by_where_they_are(here: Studio, environment: dict[str
     program = code.python(Asked("x", Settings("adaptive", 1.0)), here)
     for name in ("facts", "roles"):
         assert repr((Path(environment["SEKA_EXPERTS"]) / f"{name}.safetensors").as_posix()) in program
+    mine = Studio.of("mine", here.model, here.tokenizer, here.experts)  # type: ignore[arg-type]
+    mine.adopt("mine", here.experts["facts"])
+    for mode in ("mine", "adaptive"):
+        program = code.python(Asked("x", Settings(mode)), mine)
+        assert "seka.Projection.load('mine.safetensors')" in program
+        assert "# mine.safetensors was learnt on the page: download it there" in program
     away = Studio("away", here.experts)
     away.origin = "model", "ada/experts"
     assert "from_pretrained('ada/experts', filename='facts.safetensors')" in code.python(
