@@ -113,8 +113,10 @@ def test_from_comparing_to_pins_and_the_sweep(served: tuple[str, list[int]], vis
     page.click("#advanced button")
     page.fill("#layers :is(input, textarea)", "seven")
     page.click("#advanced button")
+    before = page.text_content("#steered .written")
     page.click("#compare")
-    page.wait_for_function(f"{STATUS}.includes('not understood')")
+    page.wait_for_function("document.querySelector('#prompt').textContent.includes('not understood')")
+    assert page.text_content("#steered .written") == before
     page.click("#advanced button")
     page.fill("#layers :is(input, textarea)", "all")
     page.click("#advanced button")
