@@ -73,6 +73,7 @@ def test_the_embedded_model_s_program_repeats_the_run(monkeypatch: pytest.Monkey
 @pytest.mark.skipif(not EMBEDDED, reason="the embedded model is not in the tree: python -m seka miniature train")
 def test_every_mode_s_files_are_in_the_repository(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SEKA_MODEL", raising=False)
+    monkeypatch.delenv("SEKA_EXPERTS", raising=False)
     opened = studio()
     for _, mode in opened.modes():
         files = re.findall(r"Projection.load\('(.*)'\)", code.python(Asked("x", Settings(mode)), opened))
