@@ -45,7 +45,7 @@ def main() -> int:
     return 0
 
 
-ARGUMENTS = {"prompt": "Previously **Ada plays chess**. Currently Ada plays golf. Ada is a player of"}
+ARGUMENTS = {"prompt": "Previously **Ada played chess**. Currently Ada plays golf. Ada is a player of"}
 
 if __name__ == "__main__":
     sys.exit(main())

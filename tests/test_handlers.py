@@ -26,9 +26,11 @@ def given(**changes: Any) -> list[Any]:
 
 
 def handlers(studio: Studio) -> dict[str, Any]:
-    """The page's events by where their functions stand, such as "answers.compare"."""
-    found = [fn for fn in page.build(studio).fns.values() if fn.fn is not None]
-    return {f"{fn.fn.__module__.removeprefix('app.')}.{fn.fn.__name__}": fn for fn in found}
+    """The page's events by where their functions stand, such as "answers.compare", and by what begins them, such as "stop"."""
+    built = page.build(studio)
+    found = [fn for fn in built.fns.values() if fn.fn is not None]
+    begun = {getattr(built.blocks.get(place), "elem_id", None): fn for fn in found for place, _ in fn.targets}
+    return {f"{fn.fn.__module__.removeprefix('app.')}.{fn.fn.__name__}": fn for fn in found} | begun
 
 
 def fresh(place: int = 0) -> Studio:
@@ -71,7 +73,7 @@ def test_every_refusal_comes_before_the_queue_and_under_the_prompt(
 def test_measuring_that_was_stopped_in_the_queue_does_not_begin(events: dict[str, Any]) -> None:
     measure = events["heads.measure"]
     assert len(measure.validator(VISITOR, None, TEXT, *given())) == len(measure.inputs)
-    events["heads.stop"].fn(VISITOR)
+    events["stop-measuring"].fn(VISITOR)
     ((said, *_),) = measure.fn(VISITOR, None, TEXT, *given())
     assert "Stopped before every layer was measured" in said
 

@@ -87,7 +87,7 @@ def mixture(
             tokenizer, given, Steering(model, router, positive=here.gain, layers=layers)
         )
         report(f"router, sharpness {sharpness:g}: {here}; the matching expert {rate.hits} times of {rate.n}")
-    chosen = choose_sharpness({sharpness: here.score for sharpness, here in found.items()}, picked)
+    chosen = choose_sharpness(found, picked)
     tried = {
         f"{sharpness:g}": {
             **here.written(),

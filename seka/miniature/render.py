@@ -182,8 +182,9 @@ scores best without harm.
 
 {tables.layers(chosen)}
 {tables.experts(chosen)}
-The router's sharpness is the exponent of its coefficients. Of those at most {100 * PLATEAU:g} points below the
-best, the one that picks the matching expert most often was taken: sharpness {router["sharpness"]:g}, gain
+The router's sharpness is the exponent of its coefficients. Of those that do no harm at their gain, if any, and score
+at most {100 * PLATEAU:g} points below the best of them, the one that picks the matching expert most often was taken,
+of equals the best: sharpness {router["sharpness"]:g}, gain
 {router["gain"]:g}.
 
 {tables.sharpness(chosen)}"""
@@ -225,7 +226,7 @@ def limits(sections: Figures, training: Figures) -> str:
 - {findings.known(sections["tasks"])}
 - {findings.misled(sections["tasks"])}
 - After an answer it goes on with a sentence of its corpus's kind, which need not fit and may misspell an unusual
-  name.
+  name. Letters beyond ASCII are read byte by byte, and are copied less surely than others.
 - Its context ends at {context:,} tokens.
 - Perplexity is measured on the model's own kind of text, in a story that follows the marked statement without a
   break.

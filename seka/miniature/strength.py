@@ -102,15 +102,20 @@ def choose_gain(scores: Mapping[float, float], harm: Callable[[float], float]) -
 def choose_layers(found: Mapping[str, Strength]) -> str:
     """Of the choices that do no harm at their gain the one that scores best, of equals the first; where every one does
     harm, the one that does least."""
-    harmless = [name for name, here in found.items() if here.harm <= HARM]
+    harmless = _harmless(found)
     return max(harmless, key=lambda n: found[n].score) if harmless else min(found, key=lambda n: found[n].harm)
 
 
-def choose_sharpness(scores: Mapping[float, float], matching: Mapping[float, Rate]) -> float:
-    """Of the sharpnesses whose score is at most PLATEAU below the best: the one whose largest share is most often the
-    matching expert's; of equals the smallest."""
+def choose_sharpness(found: Mapping[float, Strength], matching: Mapping[float, Rate]) -> float:
+    """Of the sharpnesses that do no harm at their gain (of all, where every one does) and score at most PLATEAU below the
+    best of them: the one whose largest share is most often the matching expert's; of equals the best, then the smallest."""
+    scores = {sharpness: found[sharpness].score for sharpness in _harmless(found) or found}
     good = [sharpness for sharpness, score in scores.items() if score >= _below(scores, PLATEAU)]
-    return max(good, key=lambda sharpness: (matching[sharpness].value, -sharpness))
+    return max(good, key=lambda sharpness: (matching[sharpness].value, scores[sharpness], -sharpness))
+
+
+def _harmless(found: Mapping[Any, Strength]) -> list[Any]:
+    return [name for name, here in found.items() if here.harm <= HARM]
 
 
 def _below(scores: Mapping[float, float], distance: float) -> float:
