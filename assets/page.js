@@ -38,6 +38,11 @@
       const plot = $(`#${id} .js-plotly-plot`);
       plot?.setAttribute("role", "img");
       plot?.setAttribute("aria-label", label);
+      const box = $(`#${id}`);
+      if (!plot || box.scrollWidth <= box.clientWidth) continue;
+      box.tabIndex = 0; // wider than the page: it scrolls, with the keyboard, too
+      box.setAttribute("role", "region");
+      box.setAttribute("aria-label", label);
     }
     // A program's long lines scroll, with the keyboard, too.
     for (const box of document.querySelectorAll("#details .cm-scroller")) {

@@ -129,7 +129,7 @@ def test_a_run_is_taken_along_and_comes_back(address: str, visit: Callable[..., 
     other.get_by_text("This file was not imported: it is of version 9").wait_for()
     assert value(other) == MARKED
 
-    write(other, base64.b64encode(random.Random(1).randbytes(9000)).decode())
+    other.fill("#prompt textarea", base64.b64encode(random.Random(1).randbytes(9000)).decode())
     other.click("#carry-link")
     other.wait_for_function("document.querySelector('#carry-note').textContent.includes('Too long for a link')")
 
