@@ -177,8 +177,8 @@ points below the best; where a story's perplexity there is above {HARM:g} times 
 below it that does less harm and lies at most {100 * SLOPE:g} points below the best, if there is one. `learn`
 recomputes these tables.
 
-Keys are steered in the layers `{sections["strength"]["layers"]}`: of the choices tried with `pooled`, that which
-scores best without harm.
+Keys are steered in the layers `{sections["strength"]["layers"]}`: of the choices tried with `pooled` that do no harm
+at their gain the one that scores best; where all do harm, the one that does least.
 
 {tables.layers(chosen)}
 {tables.experts(chosen)}
