@@ -186,8 +186,8 @@ def test_pins_outlive_a_reload_and_stay_in_the_browser(
 
     def reload() -> None:
         page.reload()
-        page.wait_for_function("document.querySelector('#model-line').textContent.includes('is ready')")
-        page.wait_for_function("document.querySelector('#prompt textarea').value.includes('**golf**')")
+        page.wait_for_function("document.querySelector('#model-line')?.textContent.includes('is ready')")
+        page.wait_for_function("document.querySelector('#prompt textarea')?.value.includes('**golf**')")
 
     write(page, TEXT.replace("golf", "**golf**"))
     length(page, 4)
