@@ -92,17 +92,20 @@ def _map(
             hovertemplate=f"layer %{{y}}, KV head %{{x}}<br>{told}<br>%{{customdata}}<extra></extra>",
         )
     )
-    for row in range(len(layers)):
-        for head in range(width):
-            if state[row][head] == "steered":
-                figure.add_shape(
-                    type="rect",
-                    x0=head - 0.5,
-                    x1=head + 0.5,
-                    y0=row - 0.5,
-                    y1=row + 0.5,
-                    line={"color": OUTLINE, "width": 2},
-                )
+    outlines = [
+        {
+            "type": "rect",
+            "x0": head - 0.5,
+            "x1": head + 0.5,
+            "y0": row - 0.5,
+            "y1": row + 0.5,
+            "line": {"color": OUTLINE, "width": 2},
+        }
+        for row in range(len(layers))
+        for head in range(width)
+        if state[row][head] == "steered"
+    ]
+    figure.update_layout(shapes=outlines)  # all at once: add_shape takes longer with every shape that is there
     figure.update_xaxes(title_text="KV head", tickmode="linear", dtick=max(1, width // 16))
     figure.update_yaxes(title_text="layer", dtick=max(1, len(layers) // 16), **ROWS)
     return quiet(figure, 24 * len(layers) + 86, top=8)
