@@ -6,8 +6,7 @@ Knows files and algebra; how factors are learnt is in `learn`, how they act is i
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from seka.fingerprint import fingerprint
-from seka.layers import is_choice
+from seka.header import NEEDED, problem
 from seka.sites import sites
 
 FORMAT = 1
@@ -133,8 +132,8 @@ class Projection:
 
         ValueError for an entry that `load` would refuse.
         """
-        if problem := _problem(changes):
-            raise ValueError(problem)
+        if wrong := problem(changes):
+            raise ValueError(wrong)
         return replace(self, header={**self.header, **changes})
 
     def random(self, seed: int = 0) -> Projection:
@@ -210,8 +209,8 @@ class Projection:
                     raise ValueError(
                         f"{path} has format {header['format']}, this seka reads {FORMAT}; update seka or learn anew"
                     )
-                if problem := _problem({**dict.fromkeys(_NEEDED), **header}):
-                    raise TypeError(problem)
+                if wrong := problem({**dict.fromkeys(NEEDED), **header}):
+                    raise TypeError(wrong)
                 parts = {layer: _part(file, f"layers.{layer}") for layer in header["layers"]}
         except (SafetensorError, KeyError, TypeError, RecursionError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} is not a projection of seka ({type(error).__name__}: {error})") from None
@@ -236,52 +235,6 @@ class Projection:
         from seka import hub
 
         return hub.publish(self, repo_id, filename or hub.FILE, **options)
-
-
-def _is_number(value: Any) -> bool:
-    """Finite, and no bool."""
-    return type(value) in (int, float) and abs(value) <= sys.float_info.max
-
-
-def _are_weights(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        isinstance(some, list) and all(map(_is_number, some)) for some in value.values()
-    )
-
-
-def _are_layers(value: Any) -> bool:
-    whole = isinstance(value, list) and all(type(layer) is int and layer >= 0 for layer in value)
-    return whole and 0 < len(set(value)) == len(value)
-
-
-_NEEDED = ("model", "geometry", "weights", "layers")
-_TEXT: tuple[Callable[[Any], bool], str] = (lambda value: isinstance(value, str), "text")
-#: What entries of a header must be, and how to say so. A model made in memory has an empty name.
-_ENTRIES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "model": _TEXT,
-    "name": _TEXT,
-    "description": _TEXT,
-    "geometry": (lambda value: isinstance(value, dict), "{name: value}"),
-    "weights": (_are_weights, "{name: [finite numbers]}"),
-    "layers": (_are_layers, "a list of different layer numbers"),
-    "triplets": (lambda value: value is None or isinstance(value, dict), "{count: number}, or None"),
-    "recommended_gain": (
-        lambda value: value is None or (_is_number(value) and value > 0),
-        "a finite number above 0, or None",
-    ),
-    "recommended_layers": (
-        lambda value: value is None or is_choice(value),
-        "'all', 'lastN', 'firstN' or '3,5', or None for all",
-    ),
-}
-
-
-def _problem(entries: Mapping[str, Any]) -> str:
-    """What is wrong with entries of a header, in words; empty when nothing is."""
-    for key, (fits, wanted) in _ENTRIES.items():
-        if key in entries and not fits(entries[key]):
-            return f"{key} is {entries[key]!r:.80}; wanted {wanted}"
-    return ""
 
 
 def _other_weights(ours: Mapping[str, list[float]], theirs: Mapping[str, list[float]]) -> str:
