@@ -9,10 +9,10 @@ from random import Random
 import pytest
 
 from seka import miniature
-from seka.miniature.corpus import documents, triplets, visitors, world
-from seka.miniature.corpus.asking import Options
+from seka.miniature.corpus import documents, made, openings, triplets, visitors, world
+from seka.miniature.corpus.asking import TRAINING, Options
 from seka.miniature.corpus.lexicon import FOLDER
-from seka.miniature.measures import evaluate, tasks
+from seka.miniature.measures import evaluate, sideeffects, tasks
 
 COUNT = 1500
 
@@ -145,3 +145,17 @@ def test_a_long_passage_puts_the_answer_where_it_is_asked_to():
         texts = [s.start for s in case.statements]
         where = (statement.start - min(texts)) / max(1, max(texts) - min(texts))
         assert abs(where - position) < 0.35
+
+
+def test_training_has_made_wordings_and_evaluation_has_none(tokenizer, monkeypatch):
+    def refused(*_: object) -> None:
+        raise AssertionError("a made wording")
+
+    for module, name in ((made, "frame"), (made, "question"), (made, "pair"), (openings, "saying")):
+        with monkeypatch.context() as patched:
+            patched.setattr(module, name, refused)
+            with pytest.raises(AssertionError, match="a made wording"):
+                documents.cases("conflict", 100, "training", 0, TRAINING)
+            for task in tasks.TASKS.values():
+                tasks.rows_of(replace(task, n=4), tokenizer, evaluate.VALIDATION)
+            sideeffects.stories(evaluate.VALIDATION, 20)

@@ -7,8 +7,11 @@ from random import Random
 
 import pytest
 
-from seka.miniature.corpus import coinages, openings, world
+from seka.miniature.corpus import coinages, made, openings, world
 from seka.miniature.corpus import sentences as s
+from seka.miniature.corpus.frames import ASKS, FRAMES
+from seka.miniature.corpus.grammar import HAS, WHICH
+from seka.miniature.corpus.wordings import PAIRS
 
 COUNT = 1500
 CLASSES = ("any", "coined", "coined_name", "figure", "long", "clock", "date", "code", "nonce_word", "person")
@@ -162,3 +165,42 @@ def test_the_article_goes_by_the_sound():
         assert world.article(word) == "an"
     for word in ("lamp", "hat", "unicycle", "use", "one of them", "ukulele", "Europe"):
         assert world.article(word) == "a"
+
+
+def test_made_wordings_have_their_slots_and_never_say_what_is_kept():
+    kept = {wording.lower() for wording in FRAMES.held + ASKS.held}
+    kept |= {
+        wording[1:].replace("{O}", "{V}").replace("{W}", "what").lower() for wording in HAS + WHICH if wording[0] == "!"
+    }
+    beside = {wording.split("|")[0] for wording in PAIRS.held}
+    for index in range(20 * COUNT):
+        random = Random(f"made/{index}")
+        said, asked, (both, prior) = made.frame(random), made.question(random), made.pair(random).split("|")
+        assert [said.count(slot) for slot in ("{X}", "{N}", "{V}")] == [1, 1, 1], said
+        assert [asked.count(slot) for slot in ("{X}", "{N}", "{V}")] == [1, 1, 0], asked
+        assert [both.lower().count(slot) for slot in ("{a}", "{b}", "^")] == [1, 1, "^" in both], both
+        assert set(re.findall(r"{(\w)}", both)) <= set("aAbBPQ"), both
+        assert 0 < float(prior) < 1
+        assert not {said.lower(), asked.lower()} & kept
+        assert both not in beside
+
+
+def test_made_wordings_are_seldom_the_same():
+    assert len({made.frame(Random(index)) for index in range(COUNT)}) > 0.9 * COUNT
+    assert len({made.saying(Random(index)) for index in range(COUNT)}) > 0.9 * COUNT
+
+
+def test_a_made_relation_is_asked_for_in_its_own_words():
+    for index in range(COUNT):
+        random = Random(f"relation/{index}")
+        relation = openings.made_relation(random, "person")
+        (say,) = relation.say.train
+        assert say.startswith(relation.name + " ")
+        assert say.count("{V}") == say.count("{X}") == 1
+        assert all("{X}" in ask and "{V}" not in ask for ask in relation.ask.train)
+        between = relation.name.rpartition("{X} ")[2]
+        assert all(between in ask for ask in relation.ask.train)
+        fact = s.draw_fact(random, False, relation)
+        before, after = s.cue(fact, s.draw_style(random, fact))
+        assert before.lower().startswith(relation.name.replace("{X}", fact.who).lower())
+        assert not after

@@ -56,8 +56,8 @@ DEFINITIONS = """Everything is read greedily. Where nothing else is said, an ans
 right answer; rows whose rival answers begin with the same token are left out, so the first token tells them apart.
 "Whole answers" are right when the greedy text begins with the whole answer, its full stop or line break included.
 Rates are in per cent with Wilson's 95 % intervals. The names and values of test rows are never drawn in training,
-where a task draws them from lists or invents them (an instruction may ask for capital letters or a greeting, which
-are the same everywhere, and the sentences around a long passage's facts have words of training); "unseen wordings"
+where a task draws them from lists or invents them (an instruction may ask for digits or a greeting, which are the
+same everywhere, and the sentences around a long passage's facts have words of training); "unseen wordings"
 have in addition only wordings of statements, questions and what joins them that training never draws; the title of a
 task says where it is otherwise. A whole statement is marked, with weight 1.
 
@@ -147,7 +147,9 @@ Shares of tokens: {shares}.
 
 Where statements of a document disagree, the answer it goes on with is drawn with a chance that depends on the
 wording, so an honest model is undecided. {sheet["relations"]} relations are listed; others are made from verbs and
-nouns, and invented words of many shapes stand among the values, which can only be copied.
+nouns, and invented words of many shapes stand among the values, which can only be copied. In training, general
+wordings, questions, whole relations and ways to put two statements together are also made from known and invented
+words at random, so that reading does not hang on lists; evaluation draws from the lists alone.
 
 Held out by hash: {100 * sheet["held share"]:.0f} % of words and names ({kept:,} in training, {held:,} held out;
 invented ones by the same rule, without a list), and the wordings and open relations below. Only evaluation draws

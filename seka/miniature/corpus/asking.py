@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from seka.miniature.corpus import sentences as s
-from seka.miniature.corpus.frames import FRAMES, LAYOUTS, TAILS
+from seka.miniature.corpus.frames import LAYOUTS, TAILS
 from seka.miniature.corpus.openings import clash, draw_relation
 from seka.miniature.corpus.phrases import values
 from seka.miniature.corpus.sentences import Fact, Style
@@ -65,12 +65,13 @@ class Case:
 
 @dataclass(frozen=True)
 class Options:
-    """What evaluation may fix; training uses none of it.
+    """What evaluation may fix; of all this, training has only free wordings.
 
     words, wordings: unseen words; unseen wordings (of relations, statements, questions and what joins them).
     count: how many rival statements, or sentences of a passage; 0 draws it.
     invented: rival values that are invented words.
     position: where in a passage the sentence stands that answers, 0 (first) to 1 (last); None draws it.
+    free: wordings made on the fly among those of the lists, in training alone.
     """
 
     words: bool = False
@@ -78,14 +79,22 @@ class Options:
     count: int = 0
     invented: bool = False
     position: float | None = None
+    free: bool = False
 
 
-TRAINING = Options()
+TRAINING = Options(free=True)
+LISTED = Options()
+"""Words and wordings of the lists that training draws from, and nothing made on the fly."""
 
 
 def relation(random: Random, options: Options = TRAINING, subject: str = "", named: bool = False) -> Relation:
     """A relation for a kind of subject ("" for any), with a noun for its value if `named`."""
-    return draw_relation(random, options.wordings, subject, named)
+    return draw_relation(random, options.wordings, subject, named, options.free)
+
+
+def style_of(random: Random, fact: Fact, options: Options) -> Style:
+    """A wording for a fact, of those that the options ask for."""
+    return s.draw_style(random, fact, options.wordings, options.free)
 
 
 def bare(fact: Fact, style: Style) -> str:
@@ -98,11 +107,6 @@ def new_fact(random: Random, options: Options, about: Relation | None = None, wh
     fact = s.draw_fact(random, options.words, about or relation(random, options), who)
     what = values(random, fact.relation, 1, options.words)[0]
     return fact if what in fact.who or fact.who in what else Fact(fact.relation, fact.who, what, fact.noun)
-
-
-def frame(random: Random, fact: Fact, held: bool = False) -> str:
-    """A general wording that uses the fact's noun."""
-    return FRAMES.pick(random, held).replace("{N}", fact.noun).replace("{V}", fact.relation.given)
 
 
 def stop(closing: str) -> str:
@@ -127,17 +131,17 @@ def finish(kind: str, text: str, ends: list[str], given: list[str], chosen: int,
 
 
 def query(
-    random: Random, context: str, facts: list[Fact], style: Style, held: bool
+    random: Random, context: str, facts: list[Fact], style: Style, options: Options
 ) -> tuple[str, list[str], dict[str, str]]:
     """The context with a cue or a question after or around it, every fact's closing, and question and context if any."""
     ends = [s.closing(random, fact) for fact in facts]
     if random.random() < 0.5:
-        cue_style = style if held or random.random() < 0.7 else s.draw_style(random, facts[0])
+        cue_style = style if options.wordings or random.random() < 0.7 else style_of(random, facts[0], options)
         cues = [s.cue(fact, cue_style) for fact in facts]
         if all(words == cues[0][0] for words, _ in cues):
             gap = "\n" if "\n" in context or random.random() < 0.25 else " "
             return context + gap + cues[0][0], [tail + end for (_, tail), end in zip(cues, ends, strict=True)], {}
-    question = s.ask(random, facts[0], held)
+    question = s.ask(random, facts[0], options.wordings, options.free)
     return (
         laid_out(random, context, question),
         ends,
@@ -221,5 +225,5 @@ def aside(random: Random, options: Options, avoid: list[Fact]) -> str:
         other = about.relation if same else relation(random, options, about.relation.subject)
         fact = new_fact(random, options, other, "" if same or random.random() < 0.3 else about.who)
         if all(apart(fact, fixed) for fixed in avoid):
-            return ended(random, s.state(random, fact, held=options.wordings))
+            return ended(random, s.state(random, fact, style_of(random, fact, options), options.wordings))
     return ""

@@ -10,6 +10,7 @@ import re
 from dataclasses import replace
 from random import Random
 
+from seka.miniature.corpus import made
 from seka.miniature.corpus import sentences as s
 from seka.miniature.corpus.asking import (
     TRAINING,
@@ -25,6 +26,7 @@ from seka.miniature.corpus.asking import (
     query,
     relation,
     someone,
+    style_of,
 )
 from seka.miniature.corpus.passages import long_passage, passage
 from seka.miniature.corpus.phrases import values
@@ -55,24 +57,31 @@ def rivals(random: Random, options: Options, count: int) -> tuple[list[Fact], St
     while any(v in first.who or first.who in v for v in drawn):
         drawn = draw()
     facts = [replace(first, what=v) for v in drawn]
-    style = calm(random, first, options.wordings)
+    style = calm(random, first, options)
     same = random.random() < SAME
-    styles = [style if same else calm(random, first, options.wordings) for _ in facts]
+    styles = [style if same else calm(random, first, options) for _ in facts]
     return facts, random.choice(styles), [bare(fact, st) for fact, st in zip(facts, styles, strict=True)]
 
 
-def calm(random: Random, fact: Fact, held: bool) -> Style:
+def calm(random: Random, fact: Fact, options: Options) -> Style:
     """A wording that can stand inside another sentence: no colon in it, and nothing about the time."""
     while True:
-        style = s.draw_style(random, fact, held)
+        style = style_of(random, fact, options)
         if not DATED.search(style.words) or random.random() < 0.1:
             return style
+
+
+def together(random: Random, options: Options) -> tuple[str, str]:
+    """How two statements stand together, and the chance of the first."""
+    free = options.free and random.random() < made.SHARE
+    wording, prior = (made.pair(random) if free else PAIRS.pick(random, options.wordings)).split("|")
+    return wording, prior
 
 
 def conflict(random: Random, options: Options = TRAINING) -> Case:
     """Two statements that contradict each other."""
     facts, style, said = rivals(random, options, 2)
-    wording, prior = PAIRS.pick(random, options.wordings).split("|")
+    wording, prior = together(random, options)
     text = dress(random, s.place(wording, said), options, " ".join(said))
     for _ in range(random.choice((0, 0, 0, 0, 1, 1, 2))):
         extra = aside(random, options, facts)
@@ -84,7 +93,7 @@ def conflict(random: Random, options: Options = TRAINING) -> Case:
         elif extra:
             text = text + gap + extra if where == "after" else extra + gap + text
     chosen = 0 if random.random() < float(prior) else 1
-    asked, ends, about = query(random, text.replace("^", ""), facts, style, options.wordings)
+    asked, ends, about = query(random, text.replace("^", ""), facts, style, options)
     chances = (float(prior), 1 - float(prior))
     return finish(
         "conflict", asked, ends, [fact.what for fact in facts], chosen, **about, facts=tuple(facts), chances=chances
@@ -102,7 +111,7 @@ def several(random: Random, options: Options = TRAINING) -> Case:
         text = text + gap + extra if random.random() < 0.5 else extra + gap + text
     chances = [listing.lean ** (count - index) for index in range(count)]
     chosen = random.choices(range(count), chances)[0]
-    asked, ends, about = query(random, text, facts, style, options.wordings)
+    asked, ends, about = query(random, text, facts, style, options)
     shares = tuple(chance / sum(chances) for chance in chances)
     return finish(
         "several", asked, ends, [fact.what for fact in facts], chosen, **about, facts=tuple(facts), chances=shares
@@ -133,7 +142,7 @@ def biography(random: Random, options: Options = TRAINING) -> Case:
     while any(v in role.who or role.who in v for v in given):
         given = values(random, job, 2, options.words)
     facts = [replace(role, what=v) for v in given]
-    style = s.draw_style(random, role, options.wordings)
+    style = style_of(random, role, options)
     body: list[Fact] = []
     wanted = random.choice((1, 2, 3, 3, 4, 5, 6))
     for _ in range(20 * wanted):
@@ -143,7 +152,7 @@ def biography(random: Random, options: Options = TRAINING) -> Case:
     pronoun = random.choice((role.who, "he", "she"))
     lines = []
     for fact in body:
-        chosen_style = s.draw_style(random, fact, options.wordings)
+        chosen_style = style_of(random, fact, options)
         who = pronoun if random.random() < 0.6 and chosen_style.words.startswith("{X} ") else fact.who
         lines.append(sentence(s.state(random, replace(fact, who=who), chosen_style, options.wordings)) + ".")
     prior = 1.0
@@ -155,7 +164,7 @@ def biography(random: Random, options: Options = TRAINING) -> Case:
     early = s.wrap(0, sentence(s.state(random, facts[0], style, options.wordings))) + "."
     lines.insert(0 if random.random() < 0.85 else min(1, len(lines) // 3), early)
     chosen = 0 if random.random() < prior else 1
-    asked, ends, about = query(random, " ".join(lines), facts, style, options.wordings)
+    asked, ends, about = query(random, " ".join(lines), facts, style, options)
     chances = (prior, 1 - prior)
     return finish("biography", asked, ends, given, chosen, **about, facts=tuple(facts), chances=chances)
 

@@ -7,12 +7,11 @@ from random import Random
 
 from seka.miniature.corpus import sentences as s
 from seka.miniature.corpus.asking import TRAINING, Case, Options, dress, finish
-from seka.miniature.corpus.cases import rivals
+from seka.miniature.corpus.cases import rivals, together
 from seka.miniature.corpus.instructions import phrase
 from seka.miniature.corpus.passages import gather, told
 from seka.miniature.corpus.sentences import Fact, Style
 from seka.miniature.corpus.stories import filler
-from seka.miniature.corpus.wordings import PAIRS
 from seka.miniature.corpus.world import sentence
 
 USER, ASSISTANT = "User: ", "\nAssistant:"
@@ -50,7 +49,7 @@ def small_talk(random: Random) -> str:
 
 def reply(random: Random, options: Options, facts: list[Fact], style: Style) -> tuple[str, list[str]]:
     """The last question with the beginning of its answer, and the closings of every fact's answer."""
-    text = f"{USER}{random.choice(LEADS)}{s.ask(random, facts[0], options.wordings)}{ASSISTANT}"
+    text = f"{USER}{random.choice(LEADS)}{s.ask(random, facts[0], options.wordings, options.free)}{ASSISTANT}"
     cues = [s.cue(fact, style) for fact in facts]
     if random.random() < 0.35 and all(before == cues[0][0] for before, _ in cues):
         return f"{text} {cues[0][0]}", [after + "." for _, after in cues]
@@ -86,7 +85,7 @@ def disputed(random: Random, options: Options) -> Case:
     """Two statements that contradict each other, in one turn or in two."""
     facts, style, said = rivals(random, options, 2)
     if random.random() < 0.4:
-        wording, prior = PAIRS.pick(random, options.wordings).split("|")
+        wording, prior = together(random, options)
         body = dress(random, s.place(wording.replace("^", ""), said), options, " ".join(said))
         chance = float(prior)
         text = f"{USER}{body}" + (nod(random) if random.random() < 0.6 else " ")

@@ -46,14 +46,14 @@ SHARES = {
     "long passage": 0.014,
     "override": 0.02,
     **dict.fromkeys(INSTRUCTIONS, 0.014),
-    **dict.fromkeys(("letters", "number", "pick", "form", "bullet"), 0.022),
+    **dict.fromkeys(("number", "pick", "form", "bullet"), 0.022),
     **dict.fromkeys(("pronouns", "choice"), 0.03),
     "records": 0.03,
     "dialogue": 0.03,
     "copying": 0.02,
     "fact": 0.005,
     "statements": 0.01,
-    "story": 0.03,
+    "story": 0.04,
     "mixed": 0.05,
 }
 """Share of each kind among the documents; the card gives the shares in tokens."""

@@ -18,7 +18,6 @@ from seka.miniature.corpus.asking import (
     apart,
     bare,
     dress,
-    frame,
     new_fact,
     relation,
     someone,
@@ -147,7 +146,7 @@ def phrase(random: Random, options: Options) -> str:
 
 
 def opening(random: Random, options: Options = TRAINING) -> Case:
-    """Two rules for the first words of a reply."""
+    """Two rules for the first words of a text, which is then told again."""
 
     def draw() -> str:
         return random.choice(GREETINGS) if random.random() < 0.3 else phrase(random, options)
@@ -155,7 +154,8 @@ def opening(random: Random, options: Options = TRAINING) -> Case:
     asked = two(draw)
     reply = deed(random, person(random, options.words))
     outputs = (f"{asked[0]}, {reply}.", f"{asked[1]}, {reply}.")
-    return compete(random, options, "opening", Task(asked, outputs, random.choice(("Reply:", "Answer:", "Letter:"))))
+    label = random.choice(("Reply:", "Answer:", "Letter:"))
+    return compete(random, options, "opening", Task(asked, outputs, label, sentence(reply) + "."))
 
 
 def ending(random: Random, options: Options = TRAINING) -> Case:
@@ -211,5 +211,5 @@ def choice(random: Random, options: Options = TRAINING) -> Case:
 
 def named(random: Random, fact: Fact, options: Options) -> str:
     """The fact as a sentence that uses its noun, so that an instruction can speak of it by the noun."""
-    style = s.Style(frame(random, fact, options.wordings), True)
+    style = s.general(random, fact, options.wordings, options.free)
     return sentence(bare(fact, style)) + "."

@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from itertools import chain
 from random import Random
 
+from seka.miniature.corpus import frames
 from seka.miniature.corpus.coinages import nonce
 from seka.miniature.corpus.grammar import ASKED, HAS, LATER, MORE, OBJECTS, SAYS, WHICH
 from seka.miniature.corpus.lexicon import VOWELS, article, held_out, sections
+from seka.miniature.corpus.made import saying
 from seka.miniature.corpus.world import Relation, Wordings, relations
 
 LISTED, NAMED, INVENTED = 0.55, 0.4, 0.08
 """Share of listed relations; of nouns among the others; of invented verbs and nouns among those."""
+MADE = 0.35
+"""Share, among those that are not listed, of relations in words put together at random, where these are allowed."""
 SHARE = 0.12
 """Share of verbs (by base form) and nouns that are kept for evaluation."""
 PREPOSITIONS = (
@@ -134,14 +138,29 @@ def noun_relation(random: Random, subject: str, kind: str, noun: str) -> Relatio
     return _relation(noun, subject, random.choice(classes), Wordings((noun,), ()), lists, slots, "", 0.7, given)
 
 
-def draw_relation(random: Random, held: bool = False, subject: str = "", named: bool = False) -> Relation:
+def made_relation(random: Random, subject: str) -> Relation:
+    """What a few words of any kind say of somebody or something, and questions in the same words."""
+    before, between = saying(random)
+    classes, determiners, word = OBJECTS[random.choice(list(OBJECTS))]
+    lead, given = f"{before} {{X}} {between}".strip(), random.choice(determiners) + "{V}"
+    asks = (f"{lead} {word}?", f"{word} is it that {lead}?", f"Find {word} {lead}.", f"{word} {between} {{X}}?")
+    kind = subject or random.choice(("person", "thing", "placeful"))
+    says, none, asked, more = (Wordings(some, ()) for some in ((f"{lead} {given}",), (), asks, frames.MORE))
+    return Relation(lead, kind, random.choice(classes), none, says, none, asked, more, 0.0, given)
+
+
+def draw_relation(
+    random: Random, held: bool = False, subject: str = "", named: bool = False, free: bool = False
+) -> Relation:
     """A relation for a kind of subject ("" for any), listed or open; with `held` an open one is unknown to training.
 
-    named: only one that has a noun for its value.
+    named: only one that has a noun for its value. free: also one whose words are put together at random.
     """
     listed = [r for r in relations() if subject in ("", r.subject)]
     if listed and random.random() < LISTED:
         return random.choice(listed)
+    if free and not named and random.random() < MADE:
+        return made_relation(random, subject)
     file = "nouns.txt" if named or random.random() < NAMED else "verbs.txt"
     make = noun_relation if file == "nouns.txt" else verb_relation
     fitting = [entry for entry in entries(file, held) if subject in ("", entry[0])]

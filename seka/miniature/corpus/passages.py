@@ -5,7 +5,18 @@ from __future__ import annotations
 from random import Random
 
 from seka.miniature.corpus import sentences as s
-from seka.miniature.corpus.asking import TRAINING, Case, Options, apart, ended, finish, new_fact, query, relation
+from seka.miniature.corpus.asking import (
+    TRAINING,
+    Case,
+    Options,
+    apart,
+    ended,
+    finish,
+    new_fact,
+    query,
+    relation,
+    style_of,
+)
 from seka.miniature.corpus.sentences import Fact
 from seka.miniature.corpus.stories import filler
 
@@ -29,7 +40,7 @@ def gather(random: Random, options: Options, count: int) -> list[Fact]:
 
 def told(random: Random, options: Options, facts: list[Fact]) -> tuple[list[str], list[s.Style]]:
     """The facts as wrapped sentences, and their wordings."""
-    styles = [s.draw_style(random, fact, options.wordings) for fact in facts]
+    styles = [style_of(random, fact, options) for fact in facts]
     lines = [
         s.wrap(i, (line := ended(random, s.state(random, fact, style, options.wordings)))[:-1]) + line[-1]
         for i, (fact, style) in enumerate(zip(facts, styles, strict=True))
@@ -49,7 +60,7 @@ def ask_about(
 ) -> Case:
     """A case that asks for one of the facts; in training other questions may follow."""
     gap = "\n" if random.random() < 0.1 else " "
-    text, ends, about = query(random, gap.join(lines), [facts[chosen]], style, options.wordings)
+    text, ends, about = query(random, gap.join(lines), [facts[chosen]], style, options)
     closing = ends[0]
     others = [fact for i, fact in enumerate(facts) if i != chosen]
     if about and others and options == TRAINING and random.random() < 0.4:

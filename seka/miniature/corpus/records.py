@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 from seka.miniature.corpus import sentences as s
-from seka.miniature.corpus.asking import TRAINING, Case, Options, dress, finish, frame, laid_out, relation
+from seka.miniature.corpus.asking import TRAINING, Case, Options, dress, finish, laid_out, relation
 from seka.miniature.corpus.frames import ASKS
 from seka.miniature.corpus.phrases import grown, values
 from seka.miniature.corpus.stories import capitals
@@ -111,7 +111,7 @@ def look_up(random: Random, options: Options, context: str, fact: s.Fact) -> tup
     if draw < 0.15:
         return f"{context}\n\n{sentence(fact.noun)} of {fact.who}:", "."
     if draw < 0.5:
-        style = s.Style(frame(random, fact, options.wordings), True)
+        style = s.general(random, fact, options.wordings, options.free)
         before, after = s.cue(fact, style)
         return f"{context}\n{before}", after + s.closing(random, fact, 0.4)
     wording = ASKS.pick(random, options.wordings).replace("{N}", fact.noun).replace("{X}", fact.who)

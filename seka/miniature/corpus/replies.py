@@ -7,7 +7,7 @@ from collections.abc import Callable
 from random import Random
 
 from seka.miniature.corpus import sentences as s
-from seka.miniature.corpus.asking import TRAINING, Case, Options, bare, new_fact, someone
+from seka.miniature.corpus.asking import TRAINING, Case, Options, bare, new_fact, someone, style_of
 from seka.miniature.corpus.instructions import (
     DIGITS,
     SIGNS,
@@ -51,9 +51,9 @@ def quote(random: Random, options: Options = TRAINING) -> Case:
 def yesno(random: Random, options: Options = TRAINING) -> Case:
     """Which word stands for yes, or for no."""
     fact = new_fact(random, options)
-    style = s.draw_style(random, fact, options.wordings)
+    style = style_of(random, fact, options)
     while ":" in style.words:
-        style = s.draw_style(random, fact, options.wordings)
+        style = style_of(random, fact, options)
     said = bare(fact, style)
     true = random.random() < 0.6
     other = fact
@@ -122,16 +122,6 @@ def language(random: Random, options: Options = TRAINING) -> Case:
     return compete(random, options, "language", Task(asked, ended(asked, wording), label, filler(random)))
 
 
-def letters(random: Random, options: Options = TRAINING) -> Case:
-    """Capital letters or small ones."""
-    text = value(random, random.choice(("modified", "city", "animal", "person", "colour")), options.words)
-    text = sentence(text)
-    asked, outputs = ("capital letters", "small letters"), (text.upper() + ".", text.lower() + ".")
-    if random.random() < 0.5:
-        asked, outputs = asked[::-1], outputs[::-1]
-    return compete(random, options, "letters", Task(asked, outputs, "Copy:", text + "."))
-
-
 def number(random: Random, options: Options = TRAINING) -> Case:
     """A number in digits or in words."""
     size = random.randrange(len(DIGITS))
@@ -165,13 +155,13 @@ def pick(random: Random, options: Options = TRAINING) -> Case:
 def form(random: Random, options: Options = TRAINING) -> Case:
     """The bare value, or the whole sentence."""
     fact = new_fact(random, options)
-    said = sentence(bare(fact, s.draw_style(random, fact, options.wordings)))
+    said = sentence(bare(fact, style_of(random, fact, options)))
     asked, outputs = ("the bare answer", "a whole sentence"), (fact.what + ".", said + ".")
     if said.startswith(fact.what[:2]) or fact.what[:2].lower() == said[:2].lower():
         return form(random, options)
     if random.random() < 0.5:
         asked, outputs = asked[::-1], outputs[::-1]
-    body = f"{said}. {s.ask(random, fact, options.wordings)}"
+    body = f"{said}. {s.ask(random, fact, options.wordings, options.free)}"
     return compete(random, options, "form", Task(asked, outputs, "Answer:", body))
 
 
@@ -208,7 +198,6 @@ INSTRUCTIONS: dict[str, Callable[[Random, Options], Case]] = {
     "greeting": greeting,
     "order": order,
     "language": language,
-    "letters": letters,
     "number": number,
     "pick": pick,
     "form": form,

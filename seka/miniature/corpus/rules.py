@@ -95,13 +95,6 @@ RULES = {
         ),
         ("Put it into {v}.", "Let the language be {v}."),
     ),
-    "letters": Wordings(
-        (
-            "Write it in {v}.", "Use {v}.", "The reply must be in {v}.", "Only {v} are allowed.", "Please use {v}.",
-            "Copy the text in {v}.", "Everything in {v}.", "Print it in {v}.",
-        ),
-        ("Set it in {v}.", "It has to be in {v}."),
-    ),
     "number": Wordings(
         (
             "Write the number in {v}.", "Use {v} for the number.", "Give the number in {v}.", "Say it in {v}.",

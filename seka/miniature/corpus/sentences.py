@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from random import Random
 
+from seka.miniature.corpus import made
 from seka.miniature.corpus.frames import ASKS, FRAMES, MORE
 from seka.miniature.corpus.grammar import WRAPS
 from seka.miniature.corpus.openings import draw_relation
@@ -112,12 +113,18 @@ def draw_fact(random: Random, held: bool = False, relation: Relation | None = No
     return Fact(relation, who, what, relation.noun.pick(random))
 
 
-def draw_style(random: Random, fact: Fact, held: bool = False) -> Style:
-    """A wording in which the value can be completed; `held` asks for one that training never uses."""
+def draw_style(random: Random, fact: Fact, held: bool = False, free: bool = False) -> Style:
+    """A wording in which the value can be completed; `held` asks for one that training never uses, `free` allows made ones."""
     relation = fact.relation
     if random.random() < relation.general:
-        return Style(FRAMES.pick(random, held).replace("{N}", fact.noun).replace("{V}", relation.given), True)
+        return general(random, fact, held, free)
     return Style(_whole(relation.say.pick(random, held)), False)
+
+
+def general(random: Random, fact: Fact, held: bool = False, free: bool = False) -> Style:
+    """A general wording, which uses the fact's noun."""
+    wording = made.frame(random) if free and random.random() < made.SHARE else FRAMES.pick(random, held)
+    return Style(wording.replace("{N}", fact.noun).replace("{V}", fact.relation.given), True)
 
 
 def _whole(wording: str) -> str:
@@ -146,10 +153,12 @@ def cue(fact: Fact, style: Style) -> tuple[str, str]:
     return sentence(fill(before, fact.who, fact.what).rstrip()), fill(after, fact.who, fact.what)
 
 
-def ask(random: Random, fact: Fact, held: bool = False) -> str:
-    """A question about the fact that does not tell the value."""
+def ask(random: Random, fact: Fact, held: bool = False, free: bool = False) -> str:
+    """A question about the fact that does not tell the value; `free` allows wordings made on the fly."""
     relation = fact.relation
     general = random.random() < relation.general
+    if general and free and random.random() < made.SHARE:
+        return sentence(fill(made.question(random).replace("{N}", fact.noun), fact.who, ""))
     wording = ASKS.pick(random, held).replace("{N}", fact.noun) if general else relation.ask.pick(random, held)
     if general and relation.classes[0] == "person":
         wording = wording.replace("What is ", "Who is ").replace("What was ", "Who was ")

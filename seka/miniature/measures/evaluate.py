@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from seka.miniature.corpus.asking import TRAINING, Case, Options
+from seka.miniature.corpus.asking import LISTED, Case, Options
 from seka.miniature.corpus.documents import CASES
 from seka.prompts import Prompt
 
@@ -75,9 +75,7 @@ def whole_right(row: Row, index: int, text: str) -> bool:
     return text.startswith(row.case.wholes[index].rstrip())
 
 
-def draw(
-    kind: str | Make, n: int, split: str, tokenizer: Any, options: Options = TRAINING, rivals: int = 2
-) -> list[Row]:
+def draw(kind: str | Make, n: int, split: str, tokenizer: Any, options: Options = LISTED, rivals: int = 2) -> list[Row]:
     """`n` rows of one kind with at least `rivals` statements."""
     name, make = (kind, CASES[kind]) if isinstance(kind, str) else (kind.__name__, kind)
     rows: list[Row] = []

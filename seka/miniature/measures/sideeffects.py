@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from seka.miniature.corpus.asking import TRAINING
+from seka.miniature.corpus.asking import LISTED
 from seka.miniature.corpus.cases import conflict
 from seka.miniature.corpus.stories import story
 from seka.miniature.measures import ways as w
@@ -35,7 +35,7 @@ def stories(split: str, n: int) -> tuple[list[Prompt], list[str]]:
     prompts, tales = [], []
     for index in range(n):
         random = Random(f"0/{split}/side effect/{index}")
-        case, tale = conflict(random, TRAINING), story(random)
+        case, tale = conflict(random, LISTED), story(random)
         head = case.prompt[: max(statement.end for statement in case.statements)] + ".\n"
         statement = case.statements[index % 2]
         prompts.append(Prompt(head + tale, ((statement.start, statement.end),)))

@@ -11,7 +11,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from seka.miniature.corpus.asking import TRAINING, Case, Options
+from seka.miniature.corpus.asking import LISTED, Case, Options
 from seka.miniature.corpus.cases import conflict, passage
 from seka.miniature.corpus.replies import INSTRUCTIONS
 from seka.miniature.corpus.visitors import visitor
@@ -51,7 +51,7 @@ class Task:
     title: str
     kind: str | Make
     count: str
-    options: Options = TRAINING
+    options: Options = LISTED
     ways: tuple[str, ...] = TWO
     n: int = N
     whole: bool = False
@@ -86,9 +86,7 @@ TASKS: dict[str, Task] = {
     "conflict, invented values": Task(
         "Two statements contradict each other; invented values", "conflict", "rivals", replace(UNSEEN, invented=True)
     ),
-    "visitor": Task(
-        "Typed by a visitor: names and words from an English word list", visitor, "rivals", TRAINING, THREE
-    ),
+    "visitor": Task("Typed by a visitor: names and words from an English word list", visitor, "rivals", LISTED, THREE),
     **{
         f"one against {count}": Task(
             f"One marked statement against {count} that contradict it",

@@ -1,0 +1,222 @@
+"""Wordings made on the fly, so that reading does not hang on a list: known and invented words in many orders.
+
+{X} is the subject, {N} the noun for the value, {V} the value; {a} and {b} are statements as they stand inside a sentence,
+{A} and {B} as they begin one. Only training draws from here, and no wording that is kept for evaluation can come out.
+"""
+
+from __future__ import annotations
+
+import re
+from random import Random
+
+from seka.miniature.corpus.coinages import nonce
+from seka.miniature.corpus.lexicon import split_words, words
+
+PAST = (
+    *("took", "found", "kept", "made", "called", "brought", "carried", "opened", "followed", "painted", "turned", "led"),
+    *("met", "left", "held", "sold", "bought", "built", "drew", "sang", "counted", "put", "set", "sent", "heard", "saw"),
+    *("wanted", "lost", "won", "chased", "shared", "named", "used", "moved", "lifted", "told", "tied", "cut", "hid"),
+    *("filled", "joined", "crossed", "reached", "earned", "paid", "picked", "pulled", "threw", "wore", "cleaned"),
+)  # fmt: skip
+"""Past forms, of which most are participles as well."""
+PREPOSITIONS = (
+    *("of", "for", "with", "at", "on", "in", "by", "to", "from", "under", "over", "behind", "near", "around", "beside"),
+    *("through", "after", "against", "between", "without", "along", "inside", "within", "above", "towards", "per"),
+)
+LINKS = (
+    *("is", "is", "is", "was", "was", "remains", "became", "has become", "may be", "must be", "will be", "could be"),
+    *("is called", "is named", "reads", "means", "stays", "is still", "comes to", "goes by", "stands as", "looks like"),
+    *("used to be", "has to be", "would be", "is only", "is known as", "is put down as", "is listed as", "was set to"),
+    *("=", "->", "-", ",", "is just", "is surely", "can be read as", "is no other than", "amounts to", "might be"),
+)
+ADVERBS = (
+    *("usually", "plainly", "frankly", "mostly", "quietly", "nearly", "also", "only", "even", "simply", "gladly"),
+    *("again", "together", "badly", "slowly", "openly", "formally", "by chance", "by mistake", "at times", "in short"),
+    *("in turn", "for good", "at least", "on paper", "without fail", "more or less", "so far", "indeed", "rarely"),
+)
+SHARE = 0.4
+"""Share of made wordings where they may stand beside listed ones."""
+SMALL = (
+    *("the", "a", "this", "that", "its", "each", "no", "some", "and", "or", "not", "so", "as", "but", "who", "which"),
+    *("up", "off", "out", "there", "when", "how"),
+)
+SOMEBODY = ("we", "they", "one", "you", "people", "somebody", "the others", "I", "most of us", "both of them")
+NAMED = (
+    "the {N} {p} {X} {l} {V}",
+    "the {N} {p} {X} {l} {V}",
+    "the {j} {N} {p} {X} {l} {V}",
+    "{X}'s {N} {l} {V}",
+    "{X}'s {j} {N} {l} {V}",
+    "the {N} {X} {v} {l} {V}",
+    "the {N} that {X} {v} {l} {V}",
+    "the {N} that {X} {v} {p} the {k} {l} {V}",
+    "{N} {p} {X} {l} {V}",
+    "{X} {v} {V} {p} {N}",
+    "{X} {d} {v} {V} {p} {N}",
+    "{X} {v} {V} {p} the {N}",
+    "{X} {v} {p} the {N} {V}",
+    "{X} {v} {p} one {N}, {V}",
+    "{X}, whose {N} {l} {V}, {v} the {k}",
+    "{X} with the {N} {V}",
+    "{X} {p} the {N} of {V}",
+    "{s} {v} the {N} {p} {X} {V}",
+    "{s} {v} {V} {p} the {N} {p} {X}",
+    "{s} {v} {V} {d} {p} {X}'s {N}",
+    "{d} the {N} {p} {X} {l} {V}",
+    "{d}, the {N} {p} {X} {l} {V}",
+    "{p} the {k} the {N} {p} {X} {l} {V}",
+    "{p} {X} the {N} {l} {V}",
+    "{p} {X}, {s} {v} the {N} {V}",
+    "{X} {w} {N} {w} {V}",
+    "{X} {w} {w} {N} {l} {V}",
+    "{w} {N} {w} {X} {w} {V}",
+    "the {N} {l} {V} {p} {X}",
+    "the {N} {l}, {p} {X}, {V}",
+    "what {s} {v} {p} {X}'s {N} {l} {V}",
+    "the {k} {v} {X} a {N}, {V}",
+)
+"""Statements that use the noun. {p} is a preposition, {l} links, {v} a past form, {d} an adverb, {j} an adjective, {k} a
+known noun, {s} somebody, {w} any word, an invented one too."""
+ASKING = (
+    "what {h} the {N} {p} {X}?",
+    "which {N} {h} it {p} {X}?",
+    "which {N} {v} {X}?",
+    "{X}'s {N}?",
+    "{X}: which {N}?",
+    "{t} the {N} {p} {X}.",
+    "{t} the {N} {p} {X}.",
+    "{t} {X}'s {N}.",
+    "{t} what the {N} {p} {X} {h}.",
+    "{t} which {N} {X} {v}.",
+    "{t} only the {N} {p} {X}.",
+    "{d}, what {h} {X}'s {N}?",
+    "{p} {X}, what {h} the {N}?",
+    "{p} {X}, {t} the {N}.",
+    "I wonder about the {N} {p} {X}.",
+    "and the {N} {p} {X}?",
+    "what about the {N} {p} {X}?",
+    "{s} asked for the {N} {p} {X}.",
+    "the question is: which {N} {v} {X}?",
+    "who {v} the {N} {p} {X}, and what {h} it?",
+    "{w} {N} {w} {X}?",
+)
+"""Questions that use the noun; {h} is a form of to be, {t} asks for an answer."""
+BEING = ("is", "was", "will be", "may be", "would be", "has become", "could be", "must be", "might be", "used to be")
+TELL = (
+    *("say", "tell us", "read out", "report", "note down", "fill in", "type", "spell out", "guess", "repeat", "recall"),
+    *("find out", "pick", "show me", "give back", "print", "put down", "add", "choose", "return", "point out", "list"),
+    *("please show", "please write", "now give", "just name", "quickly find", "try to find", "you must tell us"),
+)
+SAYS = (
+    *(
+        "says",
+        "writes",
+        "told us",
+        "thinks",
+        "shows",
+        "is sure",
+        "heard",
+        "adds",
+        "wrote",
+        "noticed",
+        "read",
+        "thought",
+    ),
+    *("remembers", "found out", "believes", "explains", "assumes", "proves", "feels", "repeats", "said"),
+)
+SOURCES = (
+    *("the {k}", "one {k}", "my {r}", "our {r}", "the {j} {k}", "{P}", "{P}", "the {k} of {P}", "the {g}", "a {g}"),
+    *("the {j} {g}", "the {g} from the {k}", "the {m}"),
+)
+TIMES = (
+    ("in winter", "in summer"), ("at noon", "at midnight"), ("last month", "this month"), ("as a rule", "for an hour"),
+    ("at home", "abroad"), ("during the war", "after the war"), ("on weekdays", "on Sundays"), ("by day", "by night"),
+    ("in the first year", "in the second year"), ("as a child's story goes,", "as the grown-ups tell it,"),
+    ("on the left side", "on the right side"), ("in chapter one", "in chapter two"), ("at the start", "at the end"),
+)  # fmt: skip
+TURNS = (
+    *("actually", "rather", "instead", "mind you", "come to think of it", "that said", "or", "better", "to be exact"),
+    *("more precisely", "alternatively", "by contrast", "so to speak", "then", "only later", "and yet", "or else"),
+)
+LABELS = ("Line {n}", "Box {n}", "Copy {n}", "Card {n}", "{w} {n}", "No. {n}", "{n}", "{k} {n}", "[{n}]", "Part {n}")
+SLOT = re.compile(r"\{([a-zA-Z])\}")
+STOCK = {"p": PREPOSITIONS, "l": LINKS, "v": PAST, "d": ADVERBS, "s": SOMEBODY, "h": BEING, "t": TELL}
+KNOWN = ("object", "place", "animal", "thing", "food", "tool")
+
+
+def word(random: Random) -> str:
+    """Any word: a small one, one of the lists, a known noun or adjective, or, a third of the time, an invented one."""
+    if random.random() < 0.33:
+        return nonce(random)
+    kind = random.choice("pvdjkww")
+    return random.choice(SMALL) if kind == "w" else _slot(random, kind)
+
+
+def _slot(random: Random, kind: str) -> str:
+    match kind:
+        case "w":
+            return word(random)
+        case "j":
+            return random.choice(words("adjective"))
+        case "k":
+            return random.choice(split_words(random.choice(KNOWN), False))
+        case "r":
+            return random.choice(words("relative"))
+        case "g":
+            return random.choice(split_words("job", False))
+        case "m":
+            return nonce(random)
+        case _:
+            return random.choice(STOCK[kind])
+
+
+def _fill(random: Random, wording: str) -> str:
+    """The wording with every slot filled that is a word; {X}, {N}, {V}, {P}, {n} and the statements stay."""
+    return SLOT.sub(lambda found: found[0] if found[1] in "XNVPnabAB" else _slot(random, found[1]), wording)
+
+
+def frame(random: Random) -> str:
+    """A statement that uses the noun, in a wording that nobody has read before."""
+    return _fill(random, random.choice(NAMED))
+
+
+def question(random: Random) -> str:
+    """A question that uses the noun."""
+    return _fill(random, random.choice(ASKING))
+
+
+def saying(random: Random) -> tuple[str, str]:
+    """What is said of a subject in one to five words of any kind, before the subject and between it and the value."""
+    before = " ".join(word(random) for _ in range(random.choice((0, 0, 0, 1, 2))))
+    between = " ".join(word(random) for _ in range(random.choice((1, 1, 2, 2, 3, 4))))
+    return before, between
+
+
+def pair(random: Random) -> str:
+    """Two statements beside each other, "|", and the chance of the first; the wordings of sources, times and turns."""
+    match random.randrange(4):
+        case 0:
+            one, other = (_fill(random, random.choice(SOURCES)) for _ in range(2))
+            says = [random.choice(SAYS) for _ in range(2)]
+            if random.random() < 0.6:
+                says[1] = says[0]
+            text = f"{{one}} {says[0]} that {{a}}. ^{{other}} {says[1]} that {{b}}.|0.5"
+            return text.replace("{one}", _begun(one)).replace("{other}", _begun(other.replace("{P}", "{Q}")))
+        case 1:
+            one, other = random.choice(TIMES)
+            if random.random() < 0.5:
+                one, other = other, one
+            return f"{_begun(one)} {{a}}. ^{_begun(other)} {{b}}.|0.45"
+        case 2:
+            turn = random.choice(TURNS)
+            return random.choice((f"{{A}}. ^{_begun(turn)}, {{b}}.|0.35", f"{{A}}; {turn} {{b}}.|0.4"))
+        case _:
+            label = _begun(_fill(random, random.choice(LABELS)))
+            start = random.randint(1, 40)
+            one, other = (label.replace("{n}", str(n)) for n in (start, start + 1))
+            gap = random.choice(("\n", " "))
+            return f"{one}: {{A}}.{gap}^{other}: {{B}}.|0.55"
+
+
+def _begun(text: str) -> str:
+    return text[:1].upper() + text[1:]
