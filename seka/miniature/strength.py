@@ -20,7 +20,7 @@ from seka.projections import Projection
 from seka.routing import Router
 from seka.steering import Steering
 
-GAINS = (0.03, 0.05, 0.08, 0.12, 0.18, 0.27, 0.4, 0.6, 1.0)
+GAINS = (0.03, 0.05, 0.08, 0.12, 0.15, 0.18, 0.22, 0.27, 0.33, 0.4, 0.6, 1.0)
 LAYERS = ("all", "last4", "last3", "last2", "last1")
 """The choices of layers that are tried; a key of an early layer feeds everything above it, wanted or not."""
 START = 0.18
@@ -30,7 +30,8 @@ PLATEAU, SLOPE = 0.02, 0.05
 """How far below the best score a gain may be to count as good as the best; and to be worth having if those do harm."""
 HARM = 1.02
 """Perplexity of a story after a marked sentence, as a multiple of the unsteered one, up to which a gain does no harm."""
-STORIES = 40
+STORIES = 200
+"""Stories that a harm is measured on."""
 SCORED = ("facts", "roles", "instructions")
 """Whose rows (see MATCHING) have two rivals each: conflicts, biographies, and instructions how to begin and whose name to put."""
 

@@ -50,7 +50,10 @@ TARGETS = (
         for count, least, most in ((2, 0.95, 0.35), (3, 0.9, 0.25), (5, 0.8, 0.15))
     ),
     Target("biography with a distraction, the role marked", "biography", "first one marked", 0.97, "the first", (0.35, 0.55)),
-    Target("two instructions, both directions, whole output", "instructions", BOTH, 0.9),
+    Target("two instructions that name what to write, both directions, whole output", "instructions", BOTH, 0.9),
+    Target(
+        "two instructions how to find what to write, both directions, whole output", "instructions, worked out", BOTH, 0.9,
+    ),
     Target(
         "whole answers of several words, right ones kept", "whole answers kept", "right ones kept", 0.9,
         "the corpus's",

@@ -205,6 +205,8 @@ INSTRUCTIONS: dict[str, Callable[[Random, Options], Case]] = {
     "unit": unit,
 }
 """Every kind of instruction by its name."""
+WORKED_OUT = ("choice", "number", "pick", "form")
+"""Kinds that say how to find what to write, and do not hold a word of it."""
 
 
 def instructions(random: Random, options: Options = TRAINING) -> Case:

@@ -13,7 +13,7 @@ from typing import Any
 
 from seka.miniature.corpus.asking import LISTED, Case, Options
 from seka.miniature.corpus.cases import conflict, passage
-from seka.miniature.corpus.replies import INSTRUCTIONS
+from seka.miniature.corpus.replies import INSTRUCTIONS, WORKED_OUT
 from seka.miniature.corpus.visitors import visitor
 from seka.miniature.measures import ways as w
 from seka.miniature.measures.evaluate import (
@@ -58,8 +58,13 @@ class Task:
 
 
 def instructions(random: Random, options: Options) -> Case:
-    """Two instructions of any kind."""
-    return INSTRUCTIONS[random.choice(list(INSTRUCTIONS))](random, options)
+    """Two instructions that name what to write."""
+    return INSTRUCTIONS[random.choice([kind for kind in INSTRUCTIONS if kind not in WORKED_OUT])](random, options)
+
+
+def worked_out(random: Random, options: Options) -> Case:
+    """Two instructions that say how to find what to write."""
+    return INSTRUCTIONS[random.choice(WORKED_OUT)](random, options)
 
 
 def phrases(random: Random, options: Options) -> Case:
@@ -98,7 +103,16 @@ TASKS: dict[str, Task] = {
     },
     "biography": Task("Biography with another line of work as a distraction", "biography", "rivals", UNSEEN, THREE),
     "instructions": Task(
-        "Two instructions that cannot both be followed", instructions, "rivals", UNSEEN, THREE, whole=True
+        "Two instructions, each of which names what to write", instructions, "rivals", UNSEEN, THREE, whole=True
+    ),
+    "instructions, worked out": Task(
+        "Two instructions, each of which says how to find what to write: which fact, which word of a list, in digits "
+        "or in words, in a whole sentence or not",
+        worked_out,
+        "rivals",
+        UNSEEN,
+        THREE,
+        whole=True,
     ),
     "passage": Task("Question about a passage", "passage", "sentences", UNSEEN),
     **{
