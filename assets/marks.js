@@ -50,13 +50,18 @@
       const words = pieces.slice(open + 1, close).filter((inner) => !inner.live && !inner.number);
       if (words.some((inner) => filled(inner.text))) pairs.push({ open, close, weight: MARKERS[piece.text] });
     }
-    const gone = new Set(pairs.flatMap(({ open, close }) => [open, close]));
+    // One walk over the pieces: a prompt may have thousands of marks.
+    const begins = new Map(pairs.map((pair) => [pair.open, pair]));
+    const ends = new Map(pairs.map((pair) => [pair.close, pair]));
+    const over = new Set();
     const unpaired = [];
     let text = "";
     pieces.forEach((piece, index) => {
+      over.delete(ends.get(index));
       piece.plain = text.length;
-      piece.gone = gone.has(index) || piece.number !== undefined;
-      piece.weights = pairs.filter(({ open, close }) => open < index && index < close).map(({ weight }) => weight);
+      piece.gone = begins.has(index) || ends.has(index) || piece.number !== undefined;
+      piece.weights = [...over].map(({ weight }) => weight);
+      if (begins.has(index)) over.add(begins.get(index));
       if (piece.gone) return;
       if (piece.live) unpaired.push(text.length);
       text += piece.text;

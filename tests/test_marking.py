@@ -223,9 +223,10 @@ def test_the_browser_s_grammar_is_python_s(page: Any) -> None:
     texts = TABLE + ["".join(dice.choices(PIECES, k=dice.randint(1, 16))) for _ in range(3000)]
     read = page.evaluate(
         """(texts) => texts.map((raw) => {
-          const { text, spans, unpaired } = seka.parse(raw);
+          const { text, spans, unpaired, pieces } = seka.parse(raw);
           const points = (offset) => Array.from(text.slice(0, offset)).length;
           return { text, unpaired: unpaired.map(points), marks: spans.map((s) => [points(s.start), points(s.end), s.weight]),
+                   pieces: pieces.filter((p) => p.text && !p.gone).map((p) => [points(p.plain), p.weights]),
                    written: seka.write(text, spans), literal: seka.literalise(raw), cleared: seka.clear(raw) };
         })""",
         texts,
@@ -234,11 +235,24 @@ def test_the_browser_s_grammar_is_python_s(page: Any) -> None:
         prompt = seka.Prompt.marked(raw)
         assert (ours["text"], ours["unpaired"]) == (prompt.text, list(prompt.unpaired)), raw
         assert [tuple(mark) for mark in ours["marks"]] == list(prompt.marks), raw
+        assert all(set(weights) == _weights(prompt, at) for at, weights in ours["pieces"]), raw
         assert seka.Prompt.marked(ours["literal"]) == seka.Prompt(raw), raw
         assert seka.Prompt.marked(ours["cleared"]) == seka.Prompt(prompt.text), raw
         assert (ours["written"] is None) is (_written(prompt) is None), raw
         if ours["written"] is not None:
             assert seka.Prompt.marked(ours["written"]) == prompt, raw
+
+
+def test_a_prompt_of_thousands_of_marks_is_read_at_once(page: Any) -> None:
+    """The link to such a prompt has a few hundred characters: whoever opens it must not lose the page."""
+    count, milliseconds = page.evaluate(
+        """() => {
+          const began = performance.now();
+          return [seka.parse("**a** ".repeat(33_000)).spans.length, performance.now() - began];
+        }"""
+    )
+    assert count == 33_000
+    assert milliseconds < 4000
 
 
 def _written(prompt: seka.Prompt) -> str | None:
