@@ -1,6 +1,6 @@
 """The Heads tab: both maps, clicks on them, and measuring each head's effect. What they show is made in maps and head_words.
 
-A run or an example fills it; from then on it follows the settings, so that what they would steer is seen before any run.
+A run or an example fills it; before any run, and whenever the settings change, it shows what they would steer.
 """
 
 from __future__ import annotations
@@ -79,43 +79,52 @@ def build(view: View) -> Heads:
 def outputs(view: View) -> list[Any]:
     """A view as the values of `Heads.shown`: only a finished run changes the tab, and the effect only where it has one.
 
-    Until then the tab says what the settings would steer, which is no figure of the run before.
+    Until then, and where there is no run, the maps are left to the settings (`wire`).
     """
     if view.figures is None:
         return [gr.skip()] * 6
-    filled = [view.heads_words, view.figures.get("heads")]
-    effect = view.figures.get("effect")
+    drawn, effect = view.figures.get("heads"), view.figures.get("effect")
+    filled = [view.heads_words, gr.skip() if view.record is None else drawn]
     if effect is None:
         return [*filled, gr.skip(), gr.skip(), view.record, gr.skip()]
     return [*filled, view.effect_words, gr.Plot(effect, visible=True), view.record, view.record]
 
 
 def wire(
-    page: gr.Blocks, studio: Studio, heads: Heads, choices: Choices, line: gr.HTML, inputs: list[Any], gpu: Wrapper
+    page: gr.Blocks,
+    studio: Studio,
+    heads: Heads,
+    choices: Choices,
+    line: gr.HTML,
+    opened: gr.Textbox,
+    inputs: list[Any],
+    gpu: Wrapper,
 ) -> None:
     """The maps follow the settings; clicks, reset and measuring. inputs: the prompt and every setting, in order.
 
-    line: the model's, whose change says that it is there.
+    line: the model's, whose change says that it is there. opened: changes once the page shows what it opens with.
     """
     chosen = inputs[1:]
     named = choices.fields["heads"]
 
     def follow(measured: Any, *values: Any) -> list[Any]:
-        if not studio.ready or not studio.modes():
+        if not studio.ready:
             return [gr.skip()] * 4
         shown = maps.maps(studio, settings(values), measured)
         return [shown.line, shown.line, *(gr.skip() if each is None else each for each in (shown.heads, shown.effect))]
 
     deciding = [choices.fields[name].change for name in ("mode", "layers", "min_shift", "heads")]
-    gr.on(
-        deciding, follow, [heads.measured, *chosen], [choices.where, heads.said, heads.map, heads.effect],
-        trigger_mode="always_last", **QUIET,
-    )  # fmt: skip
+    followed = [choices.where, heads.said, heads.map, heads.effect]
+    gr.on(deciding, follow, [heads.measured, *chosen], followed, trigger_mode="always_last", **QUIET)
 
-    def ready(*values: Any) -> str:
-        return maps.line(studio, settings(values))
+    def ready(run: Any, measured: Any, *values: Any) -> list[Any]:
+        """A run's maps stay as it has filled them; where there is none, they are those of the settings."""
+        if run is None:
+            return follow(measured, *values)
+        return [maps.line(studio, settings(values)), *[gr.skip()] * 3]
 
-    gr.on([line.change, page.load], ready, chosen, choices.where, **QUIET)
+    told = [line.change, opened.change, heads.run.change]
+    gr.on(told, ready, [heads.run, heads.measured, *chosen], followed, **QUIET)
 
     def pick(event: gr.EventData, run: Any, measured: Any, *values: Any) -> list[Any]:
         written, said = maps.picked(studio, settings(values), event._data, run, measured)

@@ -57,7 +57,7 @@ def build(studio: Studio, gpu: Wrapper = as_is, menu: str = "") -> gr.Blocks:
         fill, restored = carry.filling(studio, outputs), [*inputs, choice.about, *filled]
         editor.wire(studio, edit, tabs.tokens)
         choices.wire(studio, choice)
-        heads.wire(page, studio, tabs.heads, choice, line, inputs, gpu)
+        heads.wire(page, studio, tabs.heads, choice, line, take.opened, inputs, gpu)
         sweep.wire(page, studio, tabs.strengths, inputs, gpu)
         answers.wire(page, studio, go, columns, inputs, filled, outputs, gpu)
         carry.wire(studio, take, inputs, restored, fill)

@@ -9,7 +9,7 @@ import gradio as gr
 import pytest
 from studios import TEXT, tiny_studio
 
-from app import carry, page
+from app import actions, carry, heads, page, views
 from app.actions import Settings
 from app.asked import Asked
 from app.models import Studio
@@ -108,6 +108,29 @@ def test_maps_of_a_mode_that_somebody_removed_say_so(events: dict[str, Any]) -> 
     assert said == line
     assert drawn == gr.skip()
     assert json.loads(follow(None, *given())[2].to_json())["data"]
+
+
+def test_before_any_run_the_map_is_of_the_settings(events: dict[str, Any]) -> None:
+    ready = events["heads.ready"].fn
+    line, said, drawn, _ = ready(None, None, *given(layers="last1"))
+    assert said == line
+    assert len(drawn.layout.shapes) == sum(int(row.sum()) for row in steered("last1").values())
+    assert ready({"model": "tiny"}, None, *given(layers="last1")) == [line, *[gr.skip()] * 3]
+    _, drawn, *_, run, _ = heads.outputs(views.BEFORE)  # such as an example without its answers
+    assert (drawn, run) == (gr.skip(), None)
+
+
+def test_without_an_expert_the_map_s_place_says_so() -> None:
+    with_experts = tiny_studio()
+    assert with_experts.model is not None
+    bare = Studio.of("bare", with_experts.model, with_experts.tokenizer, {})
+    line, said, drawn, _ = handlers(bare)["heads.ready"].fn(None, None, *given(mode=None))
+    assert "no expert yet" in said
+    assert (line, drawn) == (said, gr.skip())
+
+
+def steered(layers: str) -> dict[int, Any]:
+    return actions.steering(tiny_studio(), Settings("facts", 2.0, layers=layers)).selected
 
 
 def test_copies_of_files_are_removed_in_time() -> None:

@@ -46,10 +46,15 @@ def click_head(page: Any, plot: str, layer: int, head: int) -> None:
 
 def test_heads_are_chosen_seen_and_measured(address: str, visit: Callable[..., Any]) -> None:
     page = visit(address, 1440, 900)
+    # what settings would steer is outlined before any run, also of an example that has no run of this model
+    outlines(page, "#heads", 64)
+    says(page, "#heads-said", "64 of 64 heads in 32 layers")
+    page.locator("#examples button").nth(1).click()
+    says(page, "#heads-said", "Press Compare")
+    outlines(page, "#heads", 64)
     write(page, TEXT.replace("golf", "**golf**"))
     says(page, "#where", "64 of 64 heads in 32 layers")
 
-    # what settings would steer is outlined before any run
     page.click("#advanced button")
     fill(page, "#layers", "last4")
     says(page, "#where", "8 of 64 heads in 4 layers")
