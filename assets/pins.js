@@ -9,19 +9,21 @@
   const MOST = 20; // runs; the oldest give way
   const LARGEST = 500_000; // characters of all of them
   const TAGS = ["article", "p", "div", "h4", "mark", "s", "ins", "del", "span"];
+  const ATTRIBUTES = ["class", "title", "data-weight"];
   const embedded = () => document.documentElement.classList.contains("embed");
   let pins = []; // packed cards, the newest first
 
-  /* An element as [tag, class, title, ...children] and text as itself; made() reads it back. */
+  /* An element as [tag, {attribute: value}, ...children] and text as itself; made() reads it back. */
   function packed(node) {
-    return node.nodeType === Node.TEXT_NODE ? node.data : [node.localName, node.className, node.title, ...[...node.childNodes].map(packed)];
+    if (node.nodeType === Node.TEXT_NODE) return node.data;
+    const given = ATTRIBUTES.filter((name) => node.hasAttribute(name)).map((name) => [name, node.getAttribute(name)]);
+    return [node.localName, Object.fromEntries(given), ...[...node.childNodes].map(packed)];
   }
   function made(kept) {
     if (!Array.isArray(kept)) return document.createTextNode(String(kept));
-    const [tag, style, title, ...children] = kept;
+    const [tag, attributes, ...children] = kept;
     const element = document.createElement(TAGS.includes(tag) ? tag : "span");
-    if (style) element.className = style;
-    if (title) element.title = title;
+    for (const name of ATTRIBUTES) if (attributes?.[name]) element.setAttribute(name, attributes[name]);
     element.append(...children.map(made));
     return element;
   }

@@ -85,6 +85,7 @@ def test_from_comparing_to_pins_and_the_sweep(served: tuple[str, list[int]], vis
     url, calls = served
     page = visit(url, 1440, 900)
     write(page, TEXT.replace("golf", "**golf**"))
+    page.wait_for_selector("#heads .heatmaplayer .hm")  # the page has come to rest
 
     # Both columns stream; nothing below them moves; a run that goes on cannot be pinned; Stop ends the model's work.
     length(page, 256)
@@ -189,15 +190,16 @@ def test_pins_outlive_a_reload_and_stay_in_the_browser(
         page.wait_for_function("document.querySelector('#model-line')?.textContent.includes('is ready')")
         page.wait_for_function("document.querySelector('#prompt textarea')?.value.includes('**golf**')")
 
-    write(page, TEXT.replace("golf", "**golf**"))
+    write(page, TEXT.replace("golf", "**golf**{2}"))
     length(page, 4)
     answers = compare(page)
     page.wait_for_selector("#card article", state="attached")
     page.click("#pin")
     before = pinned.inner_html()
+    assert page.locator("#card article").evaluate("(card) => card.outerHTML") in before
     reload()
     assert pinned.inner_html() == before
-    assert pinned.locator("mark.emphasise").text_content() == "golf"
+    assert pinned.locator("mark.emphasise[data-weight='2']").text_content() == "golf"
     assert [pinned.locator(".written").nth(i).text_content() for i in (0, 1)] == list(answers)
     kept = page.evaluate("localStorage.getItem('seka-pins')")
     assert not any("seka-pins" in text or kept in text for text in sent)
@@ -205,12 +207,13 @@ def test_pins_outlive_a_reload_and_stay_in_the_browser(
     # What is kept is text, however it came there; the oldest give way; another page of this browser follows.
     page.evaluate(
         """([evil, kept]) => localStorage.setItem('seka-pins', JSON.stringify(
-             [['img', '', '', evil], ['p', 'how', '', evil], 'x', ...Array(30).fill(JSON.parse(kept)[0])]))""",
+             [['img', {onerror: 'window.hacked=1'}, evil], ['p', {class: 'how'}, evil], 'x',
+              ...Array(30).fill(JSON.parse(kept)[0])]))""",
         [EVIL, kept],
     )
     reload()
     assert pinned.count() == 20
-    assert page.locator("#pins :is(img, script)").count() == 0
+    assert page.locator("#pins :is(img, script, [onerror])").count() == 0
     assert pinned.nth(0).text_content() == f"{EVIL}Unpin"
     write(page, TEXT.replace("golf", "**golf**!"))
     compare(page)
