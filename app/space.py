@@ -13,10 +13,13 @@ from typing import Any
 
 import gradio as gr
 
+from app.strengths import FEW
 from app.wiring import NAMES, REFUSED, Wrapper
 
 #: Seconds that a run takes beside its tokens, and for each of them: guesses to be on the safe side; nobody has measured them.
 START, TOKEN = 8.0, 0.25
+#: Rows of a batch that are taken to be as fast as a comparison's two: those of the page's own sweep. More take in proportion.
+ROWS = len(FEW) + 1
 HOME = "or run it at home, where there is no limit: make app"
 #: What a message of `spaces` contains, and what to say instead.
 SAYS = {
@@ -38,7 +41,9 @@ def wrapper(spaces: Any, most: int) -> Wrapper:
         names = list(inspect.signature(function).parameters)
 
         def duration(*args: Any, **kwargs: Any) -> int:
-            return seconds(_new_tokens(names, args, kwargs), most)
+            strengths = _argument("strengths", names, args, kwargs)
+            rows = len(strengths) if isinstance(strengths, list) else 0
+            return seconds(_new_tokens(names, args, kwargs), most, rows)
 
         borrowed = spaces.GPU(duration=duration)(function)
         if inspect.isgeneratorfunction(function):
@@ -64,9 +69,12 @@ def wrapper(spaces: Any, most: int) -> Wrapper:
     return wrap
 
 
-def seconds(new_tokens: int, most: int) -> int:
-    """GPU time to declare for a run of so many tokens: what is declared has to be left of a visitor's day."""
-    return max(1, min(most, round(START + TOKEN * new_tokens)))
+def seconds(new_tokens: int, most: int, rows: int = 0) -> int:
+    """GPU time to declare for a run of so many tokens: what is declared has to be left of a visitor's day.
+
+    rows: strengths that a sweep was asked for; 0 for any other run, and for the page's own.
+    """
+    return max(1, min(most, round(START + TOKEN * new_tokens * max(1.0, rows / ROWS))))
 
 
 def kinder(error: gr.Error) -> gr.Error:
@@ -84,12 +92,16 @@ def _new_tokens(names: list[str], args: tuple[Any, ...], kwargs: dict[str, Any])
     """max_new_tokens of a call: by that name, or among the settings that follow the prompt; the page's most where unknown.
 
     What takes neither, the router's endpoint, writes one token."""
-    if "max_new_tokens" not in names and "values" not in names:
-        return 1
-    if "max_new_tokens" in kwargs:
-        found = kwargs["max_new_tokens"]
-    elif "max_new_tokens" in names and names.index("max_new_tokens") < len(args):
-        found = args[names.index("max_new_tokens")]
-    else:
+    if "max_new_tokens" in names:
+        found = _argument("max_new_tokens", names, args, kwargs)
+    elif "values" in names:
         found = args[-len(NAMES) + NAMES.index("max_new_tokens")] if len(args) >= len(NAMES) else None
+    else:
+        return 1
     return int(found) if isinstance(found, int | float) and 0 < found <= 256 else 256
+
+
+def _argument(name: str, names: list[str], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """An argument of a call to a function of these parameters; None where it is not given."""
+    place = names.index(name) if name in names else len(args)
+    return kwargs.get(name) if place >= len(args) else args[place]

@@ -93,6 +93,16 @@ def test_an_endpoint_answers_out_of_a_forked_process() -> None:
     assert forks.durations == [space.seconds(4, 60)]
 
 
+def test_a_sweep_of_many_strengths_declares_more_seconds() -> None:
+    forks = Forks()
+    sweep = built(forks)["sweep"].fn
+    for strengths in (None, [0.0, 1.0, 2.0, 3.0], [float(n) for n in range(16)]):
+        sweep(TEXT, strengths, mode="facts", max_new_tokens=4)
+    sweep(TEXT, strengths=[float(n) for n in range(8)], mode="facts", max_new_tokens=4)
+    assert forks.durations == [9, 9, 12, 10]  # 8 seconds, and a quarter for every token of up to four rows
+    assert space.seconds(256, 60, 10**9) == 60
+
+
 def test_everything_that_runs_the_model_gets_a_gpu() -> None:
     wrapped = []
 
