@@ -1,6 +1,7 @@
 """The program that repeats a run: in Python, through gradio_client, and with curl. Writes text; runs nothing.
 
-Everything that somebody typed goes through `repr` or `shlex.quote`, so that it stays text in the program.
+Everything that somebody typed goes through `repr` or `shlex.quote`, so that it stays text in the program. "…/" stands for a
+folder of the server.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def python(asked: Asked, studio: Studio) -> str:
     chosen, lines = asked.settings, ["# In the repository's root, or with it on PYTHONPATH.", "import seka"]
     model = studio.origin[0]
     if model != EMBEDDED:
-        lines += ["from seka.loading import load", "", f"model, tokenizer = load({model!r})"]
+        lines += ["from seka.loading import load", "", f"model, tokenizer = load({_cut(model)!r})"]
     else:
         lines += ["", "model, tokenizer = seka.miniature.load()"]
     lines += [
@@ -115,19 +116,22 @@ def _source(mode: str, studio: Studio) -> str:
 
 
 def _projection(name: str, studio: Studio) -> str:
-    """An expert by its file: learnt on this page, of the embedded model, from a folder, or from the Hub.
-
-    One that was learnt is named without the server's folder, which is nobody's business; the others as their owner named them.
-    """
+    """An expert by its file: learnt on this page, of the embedded model, from a folder, or from the Hub."""
     if name in studio.own:
         return f"seka.Projection.load({f'{name}.safetensors'!r})"
     folder = studio.origin[1]
-    file = studio.files.get(name, Path(folder) / f"{name}.safetensors")
     if studio.origin != (EMBEDDED, "projections") and not Path(folder).is_dir():
-        return f"seka.Projection.from_pretrained({folder!r}, filename={file.name!r})"
+        file = studio.files.get(name, Path(f"{name}.safetensors"))
+        return f"seka.Projection.from_pretrained({folder!r}, filename={file.as_posix()!r})"
+    file = studio.files.get(name, Path(folder) / f"{name}.safetensors")
     if file.is_relative_to(miniature.ROOT):
         file = file.relative_to(miniature.ROOT)
-    return f"seka.Projection.load({file.as_posix()!r})"
+    return f"seka.Projection.load({_cut(file.as_posix())!r})"
+
+
+def _cut(path: str) -> str:
+    """A path as visitors may read it: of an absolute one the end, for the server's folders are nobody's business."""
+    return f"…/{Path(path).name}" if Path(path).is_absolute() else path
 
 
 def _arguments(given: dict[str, Any]) -> str:

@@ -54,7 +54,7 @@ class Studio:
         self.problem = ""
         #: As the environment names the model and the folder (or repository) of its projections.
         self.origin = EMBEDDED, "projections"
-        #: {expert: its file}, of those that were read from one.
+        #: {expert: its file}, of those that were read from one; of a repository of the Hub the name that it has there.
         self.files: dict[str, Path] = {}
         #: Experts that were learnt on this page, which are among the others, too.
         self.own: dict[str, Projection] = {}
@@ -248,6 +248,8 @@ def studio(source: str | None = None, folder: Path | None = None) -> Studio:
     mixed, alone = ({n: Projection.load(path) for n, path in some.items()} for some in (found.mixed, found.alone))
     out = Studio(name, mixed, alone, found.router)
     out.files = {**found.mixed, **found.alone}
+    if folder not in (own, Path(named)):  # fetched
+        out.files = {n: path.relative_to(folder) for n, path in out.files.items()}
     if source != EMBEDDED or folder != own:
         out.origin = source, named
     return out

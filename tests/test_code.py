@@ -38,9 +38,12 @@ def printed(result: dict[str, Any]) -> str:
     return f"{result['plain']['text']}\n{result['steered']['text']}\n"
 
 
-def test_the_python_program_repeats_the_run(here: Studio) -> None:
+def test_the_python_program_repeats_the_run(here: Studio, environment: dict[str, str]) -> None:
     wanted = [printed(actions.answer(here, asked.prompt, asked.settings)) for asked in ASKED]
     programs = [code.python(asked, here) for asked in ASKED]
+    model, experts = Path(environment["SEKA_MODEL"]), Path(environment["SEKA_EXPERTS"])
+    assert not any(str(model.parent) in program for program in programs)  # the server's folders are not told
+    programs = [p.replace(f"…/{model.name}", str(model)).replace("…/", f"{experts}/") for p in programs]
     # One interpreter for all: what takes long is importing. Each program is whole in itself.
     both = run([sys.executable, "-c", "import sys; [exec(p, {}) for p in eval(sys.stdin.read())]"], repr(programs))
     assert both == "".join(wanted)
@@ -105,10 +108,14 @@ def test_on_a_space_programs_ask_its_own_address(here: Studio, monkeypatch: pyte
     assert "10.0.0.1" not in client + shell
 
 
-def test_experts_are_named_by_where_they_are(here: Studio, environment: dict[str, str]) -> None:
-    program = code.python(Asked("x", Settings("adaptive", 1.0)), here)
+def test_experts_are_named_by_where_they_are(here: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    near = Studio("near", here.experts)
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    near.origin = "near/model", "mine"
+    program = code.python(Asked("x", Settings("adaptive", 1.0)), near)
     for name in ("facts", "roles"):
-        assert repr((Path(environment["SEKA_EXPERTS"]) / f"{name}.safetensors").as_posix()) in program
+        assert f"Projection.load('mine/{name}.safetensors')" in program
     mine = Studio.of("mine", here.model, here.tokenizer, here.experts)  # type: ignore[arg-type]
     mine.adopt("mine", here.experts["facts"])
     for mode in ("mine", "adaptive"):

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from models_on_disk import tiny
 
-from app import environment, models
+from app import code, environment, models
+from app.actions import Settings
+from app.asked import Asked
 from app.environment import VARIABLES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -150,9 +152,14 @@ def test_experts_may_come_from_the_hub(clean: pytest.MonkeyPatch, tmp_path: Path
     clean.setenv("SEKA_EXPERTS", "ada/keys")
     with pytest.raises(ValueError, match="ada/keys is not in this machine's cache"):
         models.studios()
-    clean.setattr(
-        "seka.hub.fetch_all", lambda repo: Path(tiny(tmp_path)["SEKA_EXPERTS"]) if repo == "ada/keys" else None
-    )
+    fetched = Path(tiny(tmp_path)["SEKA_EXPERTS"])
+    clean.setattr("seka.hub.fetch_all", lambda repo: fetched if repo == "ada/keys" else None)
     (studio,) = models.studios()
     assert list(studio.experts) == ["facts", "roles"]
     assert studio.origin == ("org/model", "ada/keys")
+    (fetched / "sub").mkdir()
+    (fetched / "facts.safetensors").rename(fetched / "sub" / "facts.safetensors")
+    (fetched / "experts.json").write_text('{"facts": "sub/facts.safetensors", "roles": "roles.safetensors"}')
+    (studio,) = models.studios()
+    program = code.python(Asked("x", Settings("facts", 1.0)), studio)
+    assert "from_pretrained('ada/keys', filename='sub/facts.safetensors')" in program
