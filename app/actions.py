@@ -29,6 +29,8 @@ from seka.tokens import align, align_some
 logger = logging.getLogger(__name__)
 #: Seconds between two updates of the columns.
 BEAT = 0.08
+#: Characters of a prompt that is too long to be run, as far as the preview shows it.
+BEGINNING = 4000
 #: The answers are there, but the run is not over: Compare cannot be pressed yet.
 LOOKING = "Both answers are complete; looking inside the model …"
 #: Over the figures while a run has none of its own.
@@ -50,7 +52,7 @@ def preview(studio: Studio, text: str, literal: bool) -> tuple[str, str]:
         return words.notice([escape(_sentence(error))]), ""
     if count >= studio.limit:
         long = f"Too long: {words.plural(count, 'token')}, the limit is {studio.limit} with the answer."
-        return words.notice([long]), ""
+        return f'<div class="read">{words.marked(prompt, most=BEGINNING)}</div>{words.notice([long])}', ""
     alignment, notes = None, words.warnings(prompt)
     lost: dict[Span, ValueError] = {}
     if literal and (found := len(read(text, False).spans)):

@@ -30,24 +30,30 @@ def plural(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}".replace(",", "\u202f")
 
 
-def marked(prompt: Prompt, lost: Sequence[Span] = ()) -> str:
-    """The prompt's text; marks as <mark> and <s>, those in `lost` and markers without a partner flagged where they stand."""
+def marked(prompt: Prompt, lost: Sequence[Span] = (), most: int | None = None) -> str:
+    """The prompt's text; marks as <mark> and <s>, those in `lost` and markers without a partner flagged where they stand.
+
+    most: characters that are shown of it, None for all.
+    """
+    shown = len(prompt.text) if most is None else min(most, len(prompt.text))
     stray = {at + i for at in prompt.unpaired for i in (0, 1)}
     out = []
     for start, end, marks, gone in _stretches(prompt, lost):
-        piece = escape(prompt.text[start:end])
+        if start >= shown:
+            break
+        piece = escape(prompt.text[start : min(end, shown)])
         for tag, kind, said, sign in (("s", "ignore", "ignored", -1), ("mark", "emphasise", "emphasised", 1)):
             if kin := [(abs(w), last) for w, last in marks if w * sign > 0]:
                 weight, last = max(kin)
                 title = said if weight == 1 else f"{said}, weight {weight:g}"
-                shown = _weight(weight) if last == end else ""
-                piece = f'<{tag} class="{kind}{_strength(weight)}" title="{title}"{shown}>{piece}</{tag}>'
+                number = _weight(weight) if last == end else ""
+                piece = f'<{tag} class="{kind}{_strength(weight)}" title="{title}"{number}>{piece}</{tag}>'
         if gone:
             piece = f'<span class="lost" title="no token stands for it: nothing to steer">{piece}</span>'
         if start in stray:
             piece = f'<span class="stray" title="a marker without a partner: read as text">{piece}</span>'
         out.append(piece)
-    return "".join(out)
+    return "".join(out) + (" …" if shown < len(prompt.text) else "")
 
 
 def _stretches(prompt: Prompt, lost: Sequence[Span] = ()) -> Iterator[tuple[int, int, list[tuple[float, int]], bool]]:

@@ -71,6 +71,11 @@ def test_preview_and_tokens_say_the_weight_of_a_mark(studio: Studio) -> None:
     assert set(re.findall(r'data-weight="([^"]+)"', chips)) == {"2", "0.25"}
 
 
+@pytest.mark.parametrize(("most", "shown"), [(0, " …"), (3, "one …"), (6, "one tw …"), (7, "one two"), (9, "one two")])
+def test_a_prompt_is_shown_as_far_as_wanted(most: int, shown: str) -> None:
+    assert text_of(words.marked(seka.Prompt.marked("one **two**"), most=most)) == shown
+
+
 def test_preview_says_where_a_marker_has_no_partner(studio: Studio) -> None:
     shown = text_of(actions.preview(studio, "one line\nthen **open words", False)[0])
     assert "** in line 2 has no partner" in shown
@@ -132,7 +137,11 @@ def test_literal_markers_stay_in_the_text_and_mark_nothing(studio: Studio) -> No
     assert "emphasise" not in shown + chips
 
 
-def test_preview_of_a_prompt_that_is_too_long_names_both_lengths(studio: Studio) -> None:
+def test_preview_of_a_prompt_that_is_too_long_names_both_lengths_and_shows_its_beginning(studio: Studio) -> None:
+    shown = actions.preview(studio, "**Ada**{2} <b> " + "x" * 5000 + " ~~no~~", False)[0]
+    read = shown[shown.index('<div class="read">') : shown.index("</div>")]
+    assert read.startswith('<div class="read"><mark class="emphasise heavy"')
+    assert text_of(read) == f"Ada <b> {'x' * (actions.BEGINNING - 8)} …"
     shown = text_of(actions.preview(studio, "x" * 5000, False)[0])
     count = len(seka.align(seka.Prompt("x" * 5000), studio.tokenizer).ids)
     assert count > studio.limit == 512
