@@ -223,8 +223,9 @@ def _middle(page: Any, piece: str) -> tuple[float, float]:
     return (left + right) / 2, middle
 
 
-def test_a_mark_s_weight_on_a_phone(address: str, visit: Callable[..., Any]) -> None:
-    page = visit(f"{address}?__theme=dark", 390, 844, has_touch=True, is_mobile=True)
+@pytest.mark.parametrize("width", [390, 360])
+def test_a_mark_s_weight_on_a_phone(address: str, visit: Callable[..., Any], width: int) -> None:
+    page = visit(f"{address}?__theme=dark", width, 844, has_touch=True, is_mobile=True)
     marked = TEXT.replace("chess", "~~chess~~{0.5}").replace("golf", "**golf**{2}")
     write(page, marked)
     row = page.locator("#selection-pens")
@@ -233,13 +234,13 @@ def test_a_mark_s_weight_on_a_phone(address: str, visit: Callable[..., Any]) -> 
     boxes = [button.bounding_box() for button in row.locator("button:visible").all()]
     assert len(boxes) == 5
     assert all(min(box["height"], box["width"]) >= 44 for box in boxes)
-    assert all(box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes)
+    assert all(box["x"] >= 0 and box["x"] + box["width"] <= width for box in boxes)
     assert abs(boxes[0]["y"] - boxes[-1]["y"]) < 2  # one line
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
     seen = page.evaluate(CONTRAST, ["#selection-pens button", "#selection-pens .weight", "#preview mark", "#preview s"])
     assert len(seen) == 5 + 1 + 2
     assert all(ratio >= 4.5 for _, ratio in seen), seen
-    shot(page, "mark-weight-phone")
+    shot(page, f"mark-weight-phone-{width}")
     row.get_by_role("button", name="Less weight").tap()
     assert value(page) == marked.replace("{0.5}", "{0.25}")
     assert row.is_visible()
