@@ -50,10 +50,8 @@ def given(path: str | None) -> tuple[list[Triplet], str]:
     file = Path(path)
     try:
         found = triplets.read(file)
-    except ValueError as error:
-        raise ValueError(
-            str(error).replace(str(file), f"file {file.name}")
-        ) from None  # a visitor knows the file by its own name
+    except ValueError as error:  # a visitor knows the file by its own name
+        raise ValueError(str(error).replace(str(file), f"file {file.name}")) from None
     most = environment.read().triplets
     if len(found) > most:
         raise ValueError(

@@ -23,9 +23,8 @@ class View:
     remarks: str = ""
     heads_words: str = ""
     router_words: str = ""
-    figures: dict[str, Any] | None = (
-        None  # "heads", "effect", "router", "attention", "next", "tokens": plotly's or None
-    )
+    #: "heads", "effect", "router", "attention", "next", "tokens": plotly's or None
+    figures: dict[str, Any] | None = None
     router_table: str = ""
     attention_words: str = ""
     attention_table: str = ""

@@ -87,10 +87,8 @@ def strongest(studio: Studio) -> float:
 def settings(values: Sequence[Any]) -> Settings:
     """Settings from the components' values; an emptied number is its default."""
     given: dict[str, Any] = {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}
-    for name in (
-        "max_new_tokens",
-        "seed",
-    ):  # sliders and JSON know one kind of number; the rest is for `check` to refuse
+    # Sliders and JSON know one kind of number; the rest is for `check` to refuse.
+    for name in ("max_new_tokens", "seed"):
         if isinstance(value := given.get(name), float) and value.is_integer():
             given[name] = int(value)
     return Settings(**given)
