@@ -74,12 +74,13 @@ def by_layer(
     batches: tokens of B prompts, and the (B,) ids whose log-probability is watched.
     """
     plain = torch.cat([_score(model, tokens, wanted) for tokens, wanted in batches])
+    every = Steering(model, source, positive, layers="all")  # checked once: that looks at every weight
     for layer in source.layers:
         experts = source.experts.values() if isinstance(source, Router) else [source]
         present = torch.stack([expert.part(layer).present for expert in experts]).any(0)
         found = torch.full((len(present),), torch.nan)
         for head in present.nonzero().flatten().tolist():
-            steering = Steering(model, source, positive, heads={layer: [head]})
+            steering = every.only({layer: [head]})
             changed = []
             for tokens, wanted in batches:
                 with steering.on(tokens):

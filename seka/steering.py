@@ -93,6 +93,20 @@ class Steering:
             other._bases = {site.layer: other._basis(site.layer) for site in other.sites}
         return other
 
+    def only(self, heads: Mapping[int, Sequence[int]]) -> Steering:
+        """The same steering of just these heads of its layers; nothing is checked or computed anew.
+
+        heads: {layer: [heads]}. ValueError for a layer that is not steered, and for a head that the source lacks.
+        """
+        here = [site.layer for site in self.sites]
+        if missing := sorted(set(heads) - set(here)):
+            raise ValueError(f"layers {missing} are not steered here; wanted some of {here}")
+        other = copy.copy(self)
+        other.sites = tuple(site for site in self.sites if site.layer in heads)
+        other.allowed = {site.layer: self._allow(site.layer, 0.0, heads) for site in other.sites}
+        other._bases = {site.layer: self._bases[site.layer] for site in other.sites}
+        return other
+
     @contextmanager
     def on(self, tokens: Tokens) -> Iterator[Session]:
         """Steer every row of `tokens` in the model calls of this thread; on leaving, the model is as it was."""

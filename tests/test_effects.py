@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from conftest import build_model, build_tokenizer
@@ -11,7 +13,9 @@ from tokenizers import Tokenizer, models, normalizers
 from transformers import PreTrainedTokenizerFast
 
 import seka
+from seka import projections
 from seka.effects import effects, first_token
+from seka.fingerprint import fingerprint
 
 ASKED = [
     (seka.Prompt.marked("Previously **Ada plays chess**. Currently Ada plays golf. Ada plays"), " chess"),
@@ -64,6 +68,15 @@ def test_an_answer_s_first_token_is_the_one_after_its_prompt(answer: str, piece:
             first_token(tokenizer, prompt, answer)
     else:
         assert tokenizer.convert_ids_to_tokens(first_token(tokenizer, prompt, answer)) == piece
+
+
+def test_the_model_s_weights_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large model has hundreds of heads; telling it from another one reads a part of each weight."""
+    looked: list[Any] = []
+    monkeypatch.setattr(projections, "fingerprint", lambda model: looked.append(model) or fingerprint(model))
+    model = build_model("qwen3")
+    effects(model, build_tokenizer(), invent(model), ASKED[:1], positive=6.0)
+    assert len(looked) == 1
 
 
 def test_a_rendered_prompt_gets_no_second_beginning():

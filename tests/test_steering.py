@@ -68,6 +68,26 @@ def test_recommended_layers_are_steered_unless_others_are_named(qwen: Any, token
         Steering(qwen, silent.with_header(recommended_layers="last3"), 3.0)
 
 
+def test_some_heads_of_a_steering_are_steered_as_if_they_had_been_named(qwen: Any, tokens: Tokens) -> None:
+    for source in (invent(qwen), Router({"a": invent(qwen), "b": invent(qwen, 1)})):
+        every = Steering(qwen, source, 6.0)
+        chosen: list[dict[int, list[int]]] = [{0: [1]}, {1: [0], 2: [0, 1]}, {2: [1]}]
+        rows = [every.only(heads) for heads in chosen]
+        named = [Steering(qwen, source, 6.0, heads=heads) for heads in chosen]
+        for some in (rows, named):
+            assert [row.selected.keys() for row in some] == [heads.keys() for heads in chosen]
+        with seka.steer(qwen, tokens, rows):
+            ours = forward(qwen, tokens).logits
+        with seka.steer(qwen, tokens, named):
+            theirs = forward(qwen, tokens).logits
+        assert torch.equal(ours, theirs)
+        assert not torch.equal(ours, logits(qwen, tokens, every))
+    with pytest.raises(ValueError, match=r"layers \[9\] are not steered here; wanted some of \[0, 1, 2\]"):
+        every.only({9: [0]})
+    with pytest.raises(ValueError, match="head 7 of layer 1 cannot be steered"):
+        every.only({1: [7]})
+
+
 def test_gain_zero_is_the_identity(family: str, tokens: Tokens) -> None:
     model = steerable(family)
     assert torch.equal(logits(model, tokens, Steering(model, invent(model), 0.0)), logits(model, tokens))
