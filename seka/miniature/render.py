@@ -7,7 +7,7 @@ from typing import Any
 
 from seka.miniature import findings, tables
 from seka.miniature.corpus.documents import LONGEST
-from seka.miniature.strength import HARM, PLATEAU, SCORED, SLOPE
+from seka.miniature.strength import HARM, PLATEAU, SCORED, STORIES
 from seka.miniature.train import Recipe
 
 FRONT = """---
@@ -174,10 +174,9 @@ def experts(sections: Figures, chosen: Figures) -> str:
 `python -m seka miniature learn` learns one expert for each kind of contrastive triplets, words and wordings of
 training alone, and `pooled` from all kinds. Layers, strengths and the router's sharpness were chosen on validation
 rows, {chosen["rows"]} of each task, words unseen, half of them in unseen wordings. Score: the mean of "both ways" over
-the rows of {findings.listed(list(SCORED))}. The gain is the smallest whose score is at most {100 * PLATEAU:g}
-points below the best; where a story's perplexity there is above {HARM:g} times the unsteered one, the largest gain
-below it that does less harm and lies at most {100 * SLOPE:g} points below the best, if there is one. `learn`
-recomputes these tables.
+the rows of {findings.listed(list(SCORED))}. Of the gains that do no harm, which leave a story's perplexity below
+{HARM:g} times the unsteered one ({STORIES} validation stories), the smallest was taken whose score is at most
+{100 * PLATEAU:g} points below the best of them. `learn` recomputes these tables.
 
 Keys are steered in the layers `{sections["strength"]["layers"]}`: of the choices tried with `pooled` that do no harm
 at their gain the one that scores best; where all do harm, the one that does least.

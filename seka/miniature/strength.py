@@ -1,11 +1,12 @@
 """In which layers and at which gain experts act, and how sharply the router chooses: on validation rows, read before the test rows.
 
 A score is the mean, over kinds of rows with two rivals, of how often the answer follows the mark in both directions. The
-rules (`sweep`, `choose_gain`, `choose_layers`, `choose_sharpness`) know numbers alone.
+rules (`choose_gain`, `choose_layers`, `choose_sharpness`) know numbers alone.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,14 +24,12 @@ from seka.steering import Steering
 GAINS = (0.03, 0.05, 0.08, 0.12, 0.15, 0.18, 0.22, 0.27, 0.33, 0.4, 0.6, 1.0)
 LAYERS = ("all", "last4", "last3", "last2", "last1")
 """The choices of layers that are tried; a key of an early layer feeds everything above it, wanted or not."""
-START = 0.18
-"""The gain that is scored first."""
 SHARPNESS = (1.0, 4.0, 8.0, 16.0)
-PLATEAU, SLOPE = 0.02, 0.05
-"""How far below the best score a gain may be to count as good as the best; and to be worth having if those do harm."""
+PLATEAU = 0.01
+"""How far below the best score a gain may be to count as good as the best; more strength would only cost."""
 HARM = 1.02
 """Perplexity of a story after a marked sentence, as a multiple of the unsteered one, up to which a gain does no harm."""
-STORIES = 200
+STORIES = 100
 """Stories that a harm is measured on."""
 SCORED = ("facts", "roles", "instructions")
 """Whose rows (see MATCHING) have two rivals each: conflicts, biographies, and instructions how to begin and whose name to put."""
@@ -38,7 +37,7 @@ SCORED = ("facts", "roles", "instructions")
 
 @dataclass(frozen=True)
 class Strength:
-    """A gain, and what was measured to choose it: scores by gain, and perplexities of the gains that were in question."""
+    """A gain, and what was measured to choose it: scores and perplexities of the gains that were in question."""
 
     gain: float
     scores: Mapping[float, float]
@@ -68,36 +67,19 @@ class Strength:
         return {"gain": self.gain, "scores": table(self.scores), "perplexity": table(self.perplexity)}
 
 
-def sweep(score: Callable[[float], float]) -> dict[float, float]:
-    """Scores of as many GAINS as the rules need, for a score that rises with the gain, stays, and falls again.
+def choose_gain(score: Callable[[float], float], harm: Callable[[float], float]) -> tuple[float, dict[float, float]]:
+    """Of the GAINS that do no harm the smallest whose score is at most PLATEAU below the best of them; and the scores asked for.
 
-    From START up until two gains in a row bring nothing more, then down until one is more than SLOPE below the best.
+    Where the smallest one does harm, that one. Harm is taken to grow with the gain. Scores are asked for from the largest
+    harmless gain down, until one is further below the best.
     """
-    start = GAINS.index(START)
-    scores = {START: score(START)}
-    idle = 0
-    for gain in GAINS[start + 1 :]:
-        value = score(gain)
-        idle = 0 if value > max(scores.values()) else idle + 1
-        scores[gain] = value
-        if idle == 2:
-            break
-    for gain in reversed(GAINS[:start]):
-        if scores[min(scores)] < _below(scores, SLOPE):
-            break
+    allowed = GAINS[: max(1, bisect_right(GAINS, HARM, key=harm))]
+    scores: dict[float, float] = {}
+    for gain in reversed(allowed):
         scores[gain] = score(gain)
-    return scores
-
-
-def choose_gain(scores: Mapping[float, float], harm: Callable[[float], float]) -> float:
-    """The smallest gain whose score is at most PLATEAU below the best; more strength would only cost.
-
-    Where its side effect, `harm(gain)`, is above HARM: the largest gain below it that is harmless and whose score is at
-    most SLOPE below the best. Where there is none, the first one all the same.
-    """
-    plateau = min(gain for gain, score in scores.items() if score >= _below(scores, PLATEAU))
-    worth = [gain for gain, score in scores.items() if gain <= plateau and score >= _below(scores, SLOPE)]
-    return next((gain for gain in sorted(worth, reverse=True) if harm(gain) <= HARM), plateau)
+        if scores[gain] < _below(scores, PLATEAU):
+            break
+    return min(gain for gain, value in scores.items() if value >= _below(scores, PLATEAU)), scores
 
 
 def choose_layers(found: Mapping[str, Strength]) -> str:
@@ -145,7 +127,7 @@ def strength(
     model: Any, tokenizer: Any, source: Projection | Router, given: Mapping[str, Sequence[Row]], layers: str = "all"
 ) -> Strength:
     """The gain of an expert or a mixture in some layers, on the given rows."""
-    steering = Steering(model, source, positive=START, layers=layers)
+    steering = Steering(model, source, positive=GAINS[0], layers=layers)
     measured: dict[float, float] = {}
 
     def score(gain: float) -> float:
@@ -156,5 +138,7 @@ def strength(
         measured[gain] = perplexity(model, tokenizer, steering.with_gain(gain), VALIDATION, STORIES)
         return measured[gain]
 
-    scores = sweep(score)
-    return Strength(choose_gain(scores, harm), scores, measured)
+    gain, scores = choose_gain(score, harm)
+    if gain not in measured:
+        harm(gain)
+    return Strength(gain, scores, measured)
