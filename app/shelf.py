@@ -29,12 +29,10 @@ def file(model: nn.Module, name: str) -> Path:
 
 
 def keep(model: nn.Module, name: str, expert: Projection) -> None:
-    """Write an expert, under its name only once it is whole. ValueError where the folder cannot be written."""
+    """Write an expert. ValueError where the folder cannot be written."""
     path = file(model, name)
-    part = path.with_suffix(".part")
     try:
-        expert.save(part)
-        part.replace(path)
+        expert.save(path)
     except OSError as error:
         raise ValueError(f"the expert could not be kept in {path.parent} ({error}); set SEKA_CACHE") from None
 

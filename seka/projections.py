@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from seka.fingerprint import fingerprint
@@ -181,7 +181,7 @@ class Projection:
                 )
 
     def save(self, path: str | Path) -> None:
-        """Write safetensors: tensors by layer, and the header as JSON in the metadata."""
+        """Write safetensors: tensors by layer, and the header as JSON in the metadata. Under its name only once it is whole."""
         tensors: dict[str, Tensor] = {}
         for layer in self.layers:
             part, at = self.parts[layer], f"layers.{layer}"
@@ -190,8 +190,12 @@ class Projection:
                 if factors is not None:
                     tensors |= {f"{at}.{channel}.{key}": getattr(factors, key) for key in ("values", "rank", "vectors")}
         header = {**self.header, "format": FORMAT, "layers": list(self.layers)}
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-        save_file({k: v.contiguous() for k, v in tensors.items()}, path, metadata={"seka": json.dumps(header)})
+        whole = Path(path)
+        part = whole.with_name(f"{whole.name}.part")
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        # Written plainly, for who may read a plain file; safetensors' own `save_file` makes one for its owner alone.
+        part.write_bytes(save({k: v.contiguous() for k, v in tensors.items()}, metadata={"seka": json.dumps(header)}))
+        part.replace(whole)
 
     @classmethod
     def load(cls, path: str | Path) -> Projection:

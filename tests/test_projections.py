@@ -86,6 +86,13 @@ def test_recommended_layers_are_kept(projection: Projection, tmp_path: Path) -> 
             projection.with_header(recommended_layers=wrong)
 
 
+def test_a_saved_file_may_be_read_by_whoever_may_read_a_plain_one(projection: Projection, tmp_path: Path) -> None:
+    (tmp_path / "plain").write_bytes(b"")
+    projection.save(tmp_path / "p.safetensors")
+    assert (tmp_path / "p.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p.safetensors", "plain"]
+
+
 def test_a_header_without_recommended_layers_means_all(saved: Path) -> None:
     """As files are that were written before there were any."""
     path = rewritten(saved, lambda _tensors, header: header.pop("recommended_layers"))
