@@ -11,7 +11,7 @@ import gradio as gr
 from app import actions, look
 from app.models import Studio
 from app.views import View
-from app.wiring import NAMES, RUNNING, Stops, Wrapper, settings
+from app.wiring import NAMES, RUNNING, Stops, Wrapper, refusal, settings
 
 #: Pinned runs stay in the browser: assets/pins.js copies cards here, and keeps them for a reload.
 PINS = (
@@ -96,7 +96,7 @@ def wire(
 
     def check(request: gr.Request, text: str, *values: Any) -> list[Any]:
         # All of it under the prompt: other fields may be folded away, and a run that is refused would empty the answers.
-        problem = " ".join(actions.check(studio, text, settings(values)).values())
+        problem = refusal(actions.check(studio, text, settings(values)))
         if not problem:
             stops.arm(request.session_hash)
         return [gr.validate(not problem, problem), *(gr.validate(True, "") for _ in NAMES)]

@@ -41,6 +41,9 @@ def build(studio: Studio, chosen: Settings) -> Choices:
         )  # fmt: skip
         reset = gr.Button("Reset", size="sm", elem_id="reset", scale=0, min_width=64)
     new = gr.Slider(1, 256, value=chosen.max_new_tokens, step=1, label="Max new tokens", buttons=[], elem_id="max-new")
+    # What a slider made of a number beyond its ends, from assets/page.js.
+    gr.HTML('<div role="status"></div>', elem_id="beyond", elem_classes=["caption"], js_on_load=None)
+    # No bounds here: Gradio would refuse a number in its own words, and `actions.check` does in ours.
     with gr.Accordion("Advanced", open=False, elem_id="advanced"):
         with gr.Row():
             layers = gr.Textbox(
@@ -48,8 +51,8 @@ def build(studio: Studio, chosen: Settings) -> Choices:
                 elem_id="layers",
             )  # fmt: skip
             shift = gr.Number(
-                chosen.min_shift, label="Head threshold", info="least relative shift; 0 steers every head", minimum=0,
-                step=0.01, min_width=130, elem_id="min-shift",
+                chosen.min_shift, label="Head threshold", info="least relative shift; 0 steers every head", step=0.01,
+                min_width=130, elem_id="min-shift",
             )  # fmt: skip
         heads = gr.Textbox(
             chosen.heads, label="Heads", max_lines=1, elem_id="heads-named",
@@ -57,11 +60,15 @@ def build(studio: Studio, chosen: Settings) -> Choices:
         )  # fmt: skip
         with gr.Row():
             heat = gr.Number(
-                chosen.temperature, label="Temperature", info="0 is greedy", minimum=0, maximum=5, step=0.1,
+                chosen.temperature,
+                label="Temperature",
+                info="0 is greedy",
+                step=0.1,
                 min_width=130,
-            )  # fmt: skip
+                elem_id="temperature",
+            )
             seed = gr.Number(
-                chosen.seed, label="Seed", info="the same noise for both", precision=0, minimum=0, min_width=130
+                chosen.seed, label="Seed", info="the same noise for both", step=1, min_width=130, elem_id="seed"
             )
     where = gr.HTML(maps.line(studio, chosen), elem_id="where", elem_classes=["caption"], js_on_load=None)
     note = gr.HTML(note_line(studio), elem_id="mode-note", js_on_load=None)

@@ -11,7 +11,7 @@ import gradio as gr
 from app import actions, strengths
 from app.models import Studio
 from app.strengths import Shown
-from app.wiring import RUNNING, Stops, Wrapper, as_is, settings
+from app.wiring import RUNNING, Stops, Wrapper, as_is, refusal, settings
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def wire(page: gr.Blocks, studio: Studio, panel: Sweep, inputs: list[Any], gpu: 
     page.unload(stops.leave)
 
     def check(request: gr.Request, text: str, *values: Any) -> list[Any]:
-        problem = " ".join(actions.check(studio, text, settings(values)).values())
+        problem = refusal(actions.check(studio, text, settings(values)))
         if not problem:
             stops.arm(request.session_hash)
         return [gr.validate(not problem, problem), *(gr.validate(True, "") for _ in values)]

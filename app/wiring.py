@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from typing import Any
@@ -15,6 +15,8 @@ from app.models import Studio
 
 Wrapper = Callable[[Callable[..., Any]], Callable[..., Any]]
 NAMES = [field.name for field in fields(Settings)]
+#: Fields of the page that are not called like their settings.
+LABELS = {"min_shift": "Head threshold", "max_new_tokens": "Max new tokens"}
 #: Comparisons that run at the same time; they take turns, step by step, on the one model.
 TOGETHER = 2
 #: Title of an error in our own words, which may hold a visitor's; `spaces` has others.
@@ -82,6 +84,11 @@ def fitting(studio: Studio, settings: Settings) -> Settings:
 def strongest(studio: Studio) -> float:
     """The largest strength that the page offers: twice the recommended one of any mode, at least 1."""
     return max([1.0, *(2 * studio.gain(value) for _, value in studio.modes())])
+
+
+def refusal(problems: Mapping[str, str]) -> str:
+    """What `actions.check` found, in one line that names the field; empty for nothing."""
+    return " ".join(f"{LABELS[name]}: {said}" if name in LABELS else said for name, said in problems.items())
 
 
 def settings(values: Sequence[Any]) -> Settings:

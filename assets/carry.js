@@ -137,7 +137,28 @@
   }
 
   /* ---- what this browser remembers: nothing before the page has opened, nothing of an embedded page ---- */
-  const keep = (names, opened, kept, values) => (opened === "yes" && !embedded ? asked(names, values) : kept);
+  function keep(names, opened, kept, values) {
+    const given = asked(names, values);
+    seka.asks(given);
+    return opened === "yes" && !embedded ? given : kept;
+  }
+  const RUN = "seka-run"; // the file of the run that is shown
+  function keepRun(opened, run) {
+    if (opened !== "yes" || embedded) return;
+    try {
+      localStorage.removeItem(RUN); // also where there is no room for the new one
+      if (run) localStorage.setItem(RUN, run);
+    } catch {
+      // blocked, or too long: then a reload shows no run
+    }
+  }
+  function lastRun() {
+    try {
+      return (!embedded && localStorage.getItem(RUN)) || "";
+    } catch {
+      return "";
+    }
+  }
 
   // The way out of an embedded page; Gradio may write its HTML anew.
   const full = new URL(location.href);
@@ -150,5 +171,5 @@
   }
   if (embedded) new MutationObserver(lead).observe(document.documentElement, { childList: true, subtree: true });
 
-  Object.assign(seka, { copyLink, copyEmbed, exportRun, pickRun, saveFigures, keep });
+  Object.assign(seka, { copyLink, copyEmbed, exportRun, pickRun, saveFigures, keep, keepRun, lastRun });
 })();

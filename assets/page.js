@@ -1,4 +1,5 @@
-/* The page's own behaviour in the browser: colours of plots, the slider's tick, copying, and what follows the page's changes.
+/* The page's own behaviour in the browser: colours of plots, sliders, copying, which runs can be stopped, where a growing answer
+   is scrolled to, whether answers are still those of what is asked, and what follows the page's changes.
    Nothing here talks to the server; text is written with textContent only. */
 (() => {
   "use strict";
@@ -53,7 +54,69 @@
   }
   const differences = (on) => $("#answers").classList.toggle("plainly", !on);
 
+  /* ---- buttons that stop a run, each with the sign of one; disabled in name alone, so that they keep the focus ---- */
+  const waitsAt = (place) => `${place} [data-testid="status-tracker"]:not(.hide)`;
+  const STOPS = {
+    "#stop": waitsAt("#status"),
+    "#stop-measuring": waitsAt("#effect-said"),
+    "#sweep-stop": waitsAt("#sweep-status"),
+    "#learning-stop": "#learning-status progress",
+  };
+  function stops() {
+    for (const [button, sign] of Object.entries(STOPS)) $(button)?.setAttribute("aria-disabled", String(!$(sign)));
+  }
+
+  /* ---- what is wider than its place fades at the right until it is scrolled to its end ---- */
+  const WIDE = "#router, #attention, #details :is(.numbers, .cm-scroller)";
+  const fade = (box) => box.toggleAttribute("data-more", box.scrollLeft + box.clientWidth < box.scrollWidth - 2);
+  const fades = () => document.querySelectorAll(WIDE).forEach(fade);
+
+  /* ---- an answer stays at its end while it is written, unless its reader has gone up in it; the window never moves ---- */
+  const PANELS = "#plain, #steered";
+  const depth = new WeakMap(); // how far down each panel was scrolled
+  const above = new WeakSet(); // panels whose reader has gone up
+  function grow() {
+    if (!$(STOPS["#stop"])) return;
+    for (const panel of document.querySelectorAll(PANELS)) if (!above.has(panel)) panel.scrollTop = panel.scrollHeight;
+  }
+  function scrolled({ target: panel }) {
+    if (panel.matches?.(WIDE)) fade(panel);
+    if (!panel.matches?.(PANELS)) return;
+    if (panel.scrollTop + panel.clientHeight >= panel.scrollHeight - 4) above.delete(panel);
+    else if (panel.scrollTop < depth.get(panel)) above.add(panel);
+    depth.set(panel, panel.scrollTop);
+  }
+
+  /* ---- answers of an earlier prompt or of other settings; a card holds what its run was asked ---- */
+  const OLD = "These answers are for an earlier prompt or settings.";
+  let now = null; // {prompt, settings}, once one of them has changed
+  const same = (was, is) => (typeof was === "number" ? Math.abs(was - is) < 1e-6 : was === is);
+  function old() {
+    const line = $("#old p");
+    const card = $("#card [data-asked]");
+    const then = now && card && JSON.parse(card.dataset.asked);
+    const changed = (name) => now.settings[name] !== undefined && !same(then.settings[name], now.settings[name]);
+    const said = then && (then.prompt !== now.prompt || Object.keys(then.settings).some(changed)) ? OLD : "";
+    if (line && line.textContent !== said) line.textContent = said;
+  }
+  function asks(given) {
+    now = given;
+    old();
+  }
+
+  /* ---- a number beyond a slider's ends, before Gradio takes the end in its place ---- */
+  function leave({ target: field }) {
+    if (!field.matches?.("#strength input[type=number], #max-new input[type=number]")) return;
+    const { min, max } = field.closest(".block").querySelector("input[type=range]");
+    const [given, end] = [Number(field.value), Math.min(Math.max(field.value, min), max)];
+    const name = field.closest("#strength") ? "Strength" : "Max new tokens";
+    $("#beyond [role=status]").textContent = given === end ? "" : `${name} goes from ${min} to ${max}: ${given} is ${end} now.`;
+  }
+
   /* ---- once for the document ---- */
+  document.addEventListener("scroll", scrolled, { capture: true, passive: true });
+  addEventListener("resize", fades);
+  document.addEventListener("blur", leave, { capture: true });
   document.addEventListener("click", async (event) => {
     if (event.target.closest?.("#compare") && innerWidth < 700) $("#answers").scrollIntoView({ block: "center" });
     const button = event.target.closest?.("button.copy");
@@ -67,15 +130,19 @@
   function look() {
     waiting = false;
     seka.follow();
+    stops();
+    grow();
+    old();
     for (const [part, how] of [["#remarks", "polite"], ["#plain", "off"], ["#steered", "off"]]) $(part)?.setAttribute("aria-live", how);
     recolour();
     name();
+    fades();
     tick();
   }
   new MutationObserver(() => {
     if (!waiting) requestAnimationFrame(look);
     waiting = true;
-  }).observe(document.documentElement, { childList: true, subtree: true, attributes: true, attributeFilter: ["class", "checked"] });
+  }).observe(document.documentElement, { childList: true, characterData: true, subtree: true, attributes: true, attributeFilter: ["class", "checked"] });
 
-  Object.assign(seka, { differences });
+  Object.assign(seka, { differences, asks });
 })();

@@ -55,14 +55,22 @@ def events() -> dict[str, Any]:
         ({"heads": "9:9"}, "9"),
         ({"min_shift": 999.0}, "No head is steered"),
         ({"temperature": 9.0}, "wanted a number from 0 to 5"),
+        ({"temperature": -3}, "Temperature is -3; wanted a number from 0 to 5"),
+        ({"min_shift": -1}, "Head threshold: Min_shift is -1; wanted a number from 0"),
+        ({"seed": -1}, "Seed is -1; wanted a number from 0"),
+        ({"seed": 1.5}, "Seed is 1.5; wanted a whole number"),
     ],
 )
 @pytest.mark.parametrize("run", ["answers.compare", "sweep.sweep"])
 def test_every_refusal_comes_before_the_queue_and_under_the_prompt(
     events: dict[str, Any], run: str, change: dict[str, Any], says: str
 ) -> None:
-    """The answers of the run before stay on the page."""
-    first, *others = events[run].validator(VISITOR, TEXT, *given(**change))
+    """The answers of the run before stay on the page, and the components themselves refuse nothing."""
+    values = [
+        component.preprocess(value) if isinstance(component, gr.Number) else value
+        for component, value in zip(events[run].inputs[1:], given(**change), strict=True)
+    ]
+    first, *others = events[run].validator(VISITOR, TEXT, *values)
     assert not first["is_valid"]
     assert says in first["message"]
     assert len(others) == len(NAMES)
