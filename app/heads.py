@@ -27,6 +27,7 @@ EFFECT = (
     "<h3>Effect on this prompt</h3><p>What steering one head alone does: the change in the log-probability of the steered "
     "answer\u2019s first token, in nats; amber with a minus sign where that token becomes less likely.</p>"
 )
+UNMEASURED = "Not measured for this prompt yet."
 #: Clicks come from assets/heads.js.
 BRIDGE = "seka.headClicks((at) => trigger('head_click', at));"
 
@@ -69,7 +70,9 @@ def build(view: View) -> Heads:
             with gr.Row(elem_id="measuring"):
                 measure = gr.Button("Measure each head\u2019s effect on this prompt", size="sm", elem_id="measure")
                 stop = gr.Button("Stop measuring", size="sm", elem_id="stop-measuring")
-            words_ = gr.HTML(view.effect_words, elem_id="effect-said", elem_classes=["caption"], js_on_load=None)
+            words_ = gr.HTML(
+                view.effect_words or UNMEASURED, elem_id="effect-said", elem_classes=["caption"], js_on_load=None
+            )
     one = gr.HTML("", elem_id="one-head", js_on_load=None)
     bridge = gr.HTML("", elem_id="head-clicks", visible="hidden", js_on_load=BRIDGE)
     run, measured = gr.State(view.record), gr.State(record if effect is not None else None)
@@ -77,17 +80,25 @@ def build(view: View) -> Heads:
 
 
 def outputs(view: View) -> list[Any]:
-    """A view as the values of `Heads.shown`: only a finished run changes the tab, and the effect only where it has one.
+    """A view as the values of `Heads.shown`: only a finished run changes the tab.
 
-    Until then, and where there is no run, the maps are left to the settings (`wire`).
+    Until then, and where there is no run, the maps are left to the settings (`wire`). Of a run without an effect, `wire` knows
+    whether the last one that was measured is of its prompt.
     """
     if view.figures is None:
         return [gr.skip()] * 6
-    drawn, effect = view.figures.get("heads"), view.figures.get("effect")
-    filled = [view.heads_words, gr.skip() if view.record is None else drawn]
+    if view.record is None:
+        return [view.heads_words, gr.skip(), *unmeasured(), None, None]
+    filled = [view.heads_words, view.figures.get("heads")]
+    effect = view.figures.get("effect")
     if effect is None:
         return [*filled, gr.skip(), gr.skip(), view.record, gr.skip()]
     return [*filled, view.effect_words, gr.Plot(effect, visible=True), view.record, view.record]
+
+
+def unmeasured() -> list[Any]:
+    """Values of the words on the effect and of its map, where there is none."""
+    return [UNMEASURED, gr.Plot(None, visible=False)]
 
 
 def wire(
@@ -132,6 +143,12 @@ def wire(
 
     heads.bridge.head_click(pick, [heads.run, heads.measured, *chosen], [named, heads.one], **QUIET)
 
+    def keep(run: Any, measured: Any) -> list[Any]:
+        """No effect that was measured on another prompt stays under the heading."""
+        return [gr.skip()] * 3 if maps.alike(run, measured) else [*unmeasured(), None]
+
+    heads.run.change(keep, [heads.run, heads.measured], [heads.effect_said, heads.effect, heads.measured], **QUIET)
+
     def reset() -> list[Any]:
         return ["", ""]
 
@@ -148,20 +165,22 @@ def _measuring(page: gr.Blocks, studio: Studio, heads: Heads, inputs: list[Any],
         return [gr.validate(True, "") for _ in values]
 
     def measure(request: gr.Request, measured: Any, text: str, *values: Any) -> Iterator[list[Any]]:
-        before = head_words.effect(measured or {})
+        before, kept = "", [*unmeasured()[1:], None]
+        if measured and measured.get("typed") == text:
+            before, kept = head_words.effect(measured), [gr.skip(), gr.skip()]
         with stops.running(request.session_hash) as flag:
             try:
                 for found in maps.measure(studio, text, settings(values)):
                     if flag.is_set():
                         said = words.notice(["Stopped before every layer was measured."])
-                        yield [said + before, gr.skip(), gr.skip()]
+                        yield [said + before, *kept]
                         return
                     if isinstance(found, str):
-                        yield [escape(found), gr.skip(), gr.skip()]
+                        yield [escape(found), *kept]
                     else:
                         yield [head_words.effect(found), gr.Plot(head_words.effect_map(found), visible=True), found]
             except Exception as error:  # a visitor never sees a traceback
-                yield [words.notice([escape(actions.explain(error))], "error") + before, gr.skip(), gr.skip()]
+                yield [words.notice([escape(actions.explain(error))], "error") + before, *kept]
 
     event = heads.measure.click(
         gpu(measure), [heads.measured, *inputs], [heads.effect_said, heads.effect, heads.measured],

@@ -98,8 +98,8 @@ def head(studio: Studio, settings: Settings, place: tuple[int, int], state: str,
 
 
 def measure(studio: Studio, text: str, settings: Settings) -> Iterator[str | dict[str, Any]]:
-    """Each head's effect on this prompt: sentences on the way, then the record's keys "effect", "effect_of", "sensitivity" and
-    "heads". ValueError for what `actions.check` finds, and where no head can act.
+    """Each head's effect on this prompt: sentences on the way, then the record's keys "typed", "effect", "effect_of",
+    "sensitivity" and "heads". ValueError for what `actions.check` finds, and where no head can act.
 
     One head is steered alone, at these settings' strength; watched is the likeliest first token of the steered answer.
     """
@@ -124,6 +124,7 @@ def measure(studio: Studio, text: str, settings: Settings) -> Iterator[str | dic
         yield f"Measuring: {len(moved)} of {words.plural(len(layers), 'layer')}"
     tail = " ".join(prompt.text.split())
     yield {
+        "typed": text,
         "effect": head_words.plain(moved),
         "effect_of": {
             "token": str(studio.tokenizer.decode(wanted)),
@@ -134,6 +135,13 @@ def measure(studio: Studio, text: str, settings: Settings) -> Iterator[str | dic
         "sensitivity": head_words.plain(figures.sensitivity(steering.source)),
         "heads": {str(layer): row.nonzero().flatten().tolist() for layer, row in steering.selected.items()},
     }
+
+
+def alike(run: Mapping[str, Any] | None, measured: Mapping[str, Any] | None) -> bool:
+    """Whether a run is of the prompt that an effect was measured on. Only marks are measured, so none taken literally."""
+    if not run or not measured:
+        return False
+    return "typed" in run and run["typed"] == measured.get("typed") and not run["settings"].get("literal")
 
 
 def _looked(studio: Studio, settings: Settings) -> tuple[str, Any]:

@@ -13,7 +13,7 @@ from app import actions, carry, heads, page, views
 from app.actions import Settings
 from app.asked import Asked
 from app.models import Studio
-from app.views import View
+from app.views import BEFORE, View
 from app.wiring import NAMES
 
 VISITOR = gr.Request(session_hash="a")
@@ -84,6 +84,43 @@ def test_measuring_that_was_stopped_in_the_queue_does_not_begin(events: dict[str
     events["stop-measuring"].fn(VISITOR)
     ((said, *_),) = measure.fn(VISITOR, None, TEXT, *given())
     assert "Stopped before every layer was measured" in said
+
+
+def test_no_effect_of_another_prompt_stays_under_the_heading(events: dict[str, Any]) -> None:
+    """Of a run without one the last that was measured stays, if it is of this very prompt."""
+    other = TEXT.replace("golf", "harp")
+    *_, (said, drawn, measured) = events["heads.measure"].fn(VISITOR, None, TEXT, *given())
+    assert "Measured on" in said
+    keep = events["heads.keep"].fn
+    run = {"typed": TEXT, "settings": {"literal": False}}
+    assert keep(run, measured) == [gr.skip()] * 3
+    for another in ({**run, "typed": other}, {**run, "settings": {"literal": True}}, {"settings": {}}, None):
+        said, drawn, kept = keep(another, measured)
+        assert (said, drawn.visible, kept) == ("Not measured for this prompt yet.", False, None)
+    nothing = heads.outputs(BEFORE)
+    assert (nothing[2], nothing[3].visible, nothing[5]) == ("Not measured for this prompt yet.", False, None)
+
+    # nor while measuring another one fails
+    for text, kept in ((TEXT, measured), (other, None)):
+        *_, (said, drawn, after) = events["heads.measure"].fn(VISITOR, measured, text, *given(strength=0.0))
+        assert "Strength is 0" in said
+        assert ("Measured on" in said) == (kept is not None)
+        assert after == (gr.skip() if kept else None)
+
+
+def test_an_answer_s_panel_moves_nothing_but_itself() -> None:
+    """Gradio's own scrolling takes the window along where it finds the panel's style too late."""
+    assert not any(block.autoscroll for block in page.build(fresh()).blocks.values() if isinstance(block, gr.HTML))
+
+
+def test_the_embedded_model_alone_is_said_to_be_small() -> None:
+    def hero(studio: Studio) -> str:
+        return next(str(block.value) for block in page.build(studio).blocks.values() if block.elem_id == "hero")
+
+    other = fresh()
+    other.origin = "some/model", "experts"
+    assert "very small model" in hero(fresh())
+    assert "very small model" not in hero(other)
 
 
 def test_another_model_s_page_has_turns_and_links_of_its_own(

@@ -136,3 +136,14 @@ def test_heads_are_chosen_seen_and_measured(address: str, visit: Callable[..., A
         assert right["y"] >= left["y"] + left["height"]
         assert phone.evaluate(WIDER) == [], width
     shot(phone, "heads-phone")
+
+    # it stays with runs of its prompt, and goes with another one's
+    fill(phone, "#max-new", "4")
+    compare(phone)
+    phone.wait_for_selector("#card article", state="attached")
+    phone.wait_for_timeout(1000)
+    assert "Measured on" in phone.text_content("#effect-said")
+    write(phone, TEXT.replace("chess", "**chess**"))
+    compare(phone)
+    says(phone, "#effect-said", "Not measured for this prompt yet.")
+    phone.wait_for_selector("#effect .js-plotly-plot", state="hidden")
