@@ -18,16 +18,22 @@ MONO = ("ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "Liberation Mono"
 #: From light to dark.
 PAPER = "#fbfaf8 #f5f3ef #e8e4dd #d6d1c7 #a5a098 #7b7770 #5f5c57 #454340 #26272b #1b1d21 #131518"
 INK = "#f1f4fb #e1e8f6 #c6d3ee #a3b8e2 #7c98d3 #5678bd #3d5da1 #334e88 #2b406d #243455 #18233b"
-HERO = (
-    '<header class="hero"><h1>seka</h1><p>Mark the <mark class="emphasise">words that matter</mark>: the same model '
-    "answers twice, as it is and paying more attention to them.</p></header>"
-)
 
 
 def head() -> str:
     """The page's scripts, inline: nothing is fetched from elsewhere."""
     scripts = "\n".join((ASSETS / name).read_text(encoding="utf-8") for name in SCRIPTS)
     return f'<meta name="color-scheme" content="light dark">\n<script>\n{scripts}\n</script>'
+
+
+def hero(note: str = "") -> str:
+    """The heading, and a quiet line under it."""
+    return (
+        '<header class="hero"><h1>seka</h1><p>Mark the <mark class="emphasise">words that matter</mark>: the same model '
+        "answers twice, as it is and paying more attention to them.</p>"
+        + (f'<p class="caption">{note}</p>' if note else "")
+        + "</header>"
+    )
 
 
 def theme() -> gr.themes.Base:
@@ -91,4 +97,4 @@ def panel(name: str, title: str, subtitle: str, value: str) -> gr.HTML:
             "Copy</button></div>",
             js_on_load=None,
         )
-        return gr.HTML(value, elem_id=name, autoscroll=True, js_on_load=None)
+        return gr.HTML(value, elem_id=name, js_on_load=None)

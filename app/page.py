@@ -15,9 +15,15 @@ from app.examples import Example
 from app.models import Studio
 from app.views import BEFORE, View
 from app.wiring import NAMES, QUIET, Wrapper, as_is, fitting
+from seka.loading import EMBEDDED
 
 #: Shown where no example has been computed.
 START = "Previously Ada played **chess**. Currently Ada plays golf. Ada is a player of"
+
+#: Under the title, of the embedded model.
+SMALL = (
+    "This is a very small model, trained on made-up sentences: it shows what marks do and knows nothing of the world."
+)
 
 #: Seconds. How often copies of files that visitors sent or fetched are looked through; they are kept for a day.
 HOUR = 3600
@@ -35,7 +41,7 @@ def build(studio: Studio, gpu: Wrapper = as_is, menu: str = "") -> gr.Blocks:
         if menu:
             gr.components.Navbar(main_page_name=menu)
         with gr.Row(elem_id="top"):
-            gr.HTML(look.HERO, elem_id="hero", js_on_load=None)
+            gr.HTML(look.hero(SMALL if studio.origin[0] == EMBEDDED else ""), elem_id="hero", js_on_load=None)
             line = gr.HTML(model_line(studio), elem_id="model-line", js_on_load=None)
         with gr.Row(elem_id="examples", visible=bool(shown)):
             gr.HTML('<span class="label">Try</span>', elem_id="examples-label", js_on_load=None)
@@ -111,12 +117,15 @@ def _open(
         counted = actions.preview(studio, text, literal) if studio.ready else (gr.skip(), gr.skip())
         return [model_line(studio), gr.Timer(active=not studio.wait(0)), *counted]
 
-    def start(request: gr.Request, kept: Any, text: str, literal: bool) -> list[Any]:
-        asked, values = carry.brought(studio, dict(request.query_params), kept, shown, fill)
+    def start(request: gr.Request, kept: Any, last: str, text: str, literal: bool) -> list[Any]:
+        asked, values = carry.brought(studio, dict(request.query_params), kept, last, shown, fill)
         if asked is not None:
             text, literal = asked.prompt, asked.settings.literal
         return ["yes", *tick(text, literal), *(values or [gr.skip()] * len(restored))]
 
     told = [line, timer, *previews]
     timer.tick(tick, read, told, **QUIET)
-    page.load(start, [take.kept, *read], [take.opened, *told, *restored], **carry.SPEAKING)
+    page.load(
+        start, [take.kept, take.run, *read], [take.opened, *told, *restored],
+        js="(kept, run, ...read) => [kept, seka.lastRun(), ...read]", **carry.SPEAKING,
+    )  # fmt: skip
