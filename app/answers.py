@@ -54,6 +54,8 @@ def controls(view: View) -> Controls:
 def build(view: View) -> Answers:
     """The columns side by side, what differs, and the runs that were pinned."""
     with gr.Row(elem_id="answers"):
+        # Whether they are of an earlier prompt: assets/page.js knows, and says it here.
+        gr.HTML('<p role="status"></p>', elem_id="old", js_on_load=None)
         plain = look.panel("plain", "Original", "the model as it is", view.plain)
         steered = look.panel("steered", "Steered", "the same model, with your marks", view.steered)
     with gr.Row(elem_id="differences"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from html import escape
 from typing import Any
@@ -15,15 +16,28 @@ EXCERPT, BEFORE = 160, 40
 
 def card(done: Mapping[str, Any], prompt: str) -> str:
     """HTML of a card. prompt: the text that the model read, for older records that do not hold it as typed."""
-    left, right, _ = words.compared(done["plain"]["text"], done["steered"]["text"])
+    left, right, _ = words.compared(done["plain"]["text"].lstrip(), done["steered"]["text"].lstrip())
     answers = (
         f'<div><h4>{title}</h4><p class="written">{body or words.EMPTY.format("(no words)")}</p></div>'
         for title, body in (("Original", left), ("Steered", right))
     )
+    shown = excerpt(asked(done) or Prompt(prompt))
     return (
-        f'<article class="card"><p class="asked">{excerpt(asked(done) or Prompt(prompt))}</p><p class="how">{escape(how(done))}</p>'
+        f'<article class="card"{_decided(done)}><p class="asked">{shown}</p><p class="how">{escape(how(done))}</p>'
         f'<div class="both">{"".join(answers)}</div></article>'
     )
+
+
+def _decided(done: Mapping[str, Any]) -> str:
+    """What decided the answers, as an attribute, by which assets/page.js sees whether it has changed since."""
+    if "typed" not in done:
+        return ""
+    chosen = dict(done["settings"])
+    if not chosen.get("temperature"):
+        chosen.pop("seed", None)
+    if chosen.get("heads"):
+        chosen = {name: value for name, value in chosen.items() if name not in ("layers", "min_shift")}
+    return f' data-asked="{escape(json.dumps({"prompt": done["typed"], "settings": chosen}))}"'
 
 
 def asked(done: Mapping[str, Any]) -> Prompt | None:

@@ -103,6 +103,10 @@ def wire(studio: Studio, carry: Carry, inputs: list[Any], filled: list[Any], fil
         js=f"(opened, kept, ...values) => [seka.keep({json.dumps(NAMES)}, opened, kept, values)]",
         api_visibility="private",
     )  # fmt: skip
+    carry.run.change(
+        None, [carry.opened, carry.run], None, js="(opened, run) => { seka.keepRun(opened, run); return []; }",
+        api_visibility="private",
+    )  # fmt: skip
 
 
 def filling(studio: Studio, outputs: Callable[[View], list[Any]]) -> Fill:
@@ -121,13 +125,18 @@ def filling(studio: Studio, outputs: Callable[[View], list[Any]]) -> Fill:
 
 
 def brought(
-    studio: Studio, query: dict[str, str], kept: Any, examples: Sequence[Example], fill: Fill
+    studio: Studio, query: dict[str, str], kept: Any, last: str, examples: Sequence[Example], fill: Fill
 ) -> tuple[Asked | None, list[Any] | None]:
-    """What the page opens with and the values that show it; None for the first example, which is there already."""
+    """What the page opens with and the values that show it; None for the first example, which is there already.
+
+    kept, last: what this browser remembers, the text and the file of the last run.
+    """
     asked, warning = opening.choose(query, kept)
     if warning:
         _warn(warning)
-    return asked, fill(asked, opening.view(studio, asked, examples)) if asked is not None else None
+    if asked is None:
+        return None, None
+    return asked, fill(asked, opening.view(studio, asked, examples, "" if "s" in query else last))
 
 
 def _warn(sentence: str) -> None:

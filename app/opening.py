@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app import link
+from app import link, runs
 from app.actions import Settings
 from app.asked import Asked, asked
 from app.examples import Example
 from app.models import Studio
 from app.views import BEFORE, View
 from app.wiring import fitting, strongest
+
+KEPT = '<span class="badge">Your last run, kept by this browser</span>'
 
 
 def choose(query: Mapping[str, str], kept: Any) -> tuple[Asked | None, str]:
@@ -46,10 +48,21 @@ def fitted(studio: Studio, brought: Settings) -> tuple[Settings, str]:
     return chosen, " ".join(notes)
 
 
-def view(studio: Studio, brought: Asked, examples: Sequence[Example]) -> View:
-    """An example's precomputed run where it is just what was brought along; else a page before its first run."""
+def view(studio: Studio, brought: Asked, examples: Sequence[Example], last: str = "") -> View:
+    """An example's precomputed run where it is just what was brought along; else the last run, of this page's model; else a
+    page before its first run.
+
+    last: the file of a run that this browser kept.
+    """
     here = fitted(studio, brought.settings)[0]
     for example in examples:
-        if example.prompt == brought.prompt and fitting(studio, example.settings) == here:
-            return example.view(studio.name)
+        same = example.prompt == brought.prompt and fitting(studio, example.settings) == here
+        if same and (shown := example.view(studio.name)) != BEFORE:
+            return shown
+    try:
+        run = runs.read(last.encode(errors="replace"))
+        if run.record["model"] == studio.name:
+            return run.view(studio.name, KEPT)
+    except ValueError:
+        pass  # there is none, or another version of the page wrote it
     return BEFORE

@@ -60,16 +60,19 @@ class Run:
     asked: Asked
     record: dict[str, Any]
 
-    def view(self, model: str) -> View:
-        """What the page shows of it; `model` is the page's own. ValueError where parts of the record do not fit together."""
+    def view(self, model: str, badge: str = "") -> View:
+        """What the page shows of it; `model` is the page's own. ValueError where parts of the record do not fit together.
+
+        badge: HTML for the status line; by default where an imported run is from.
+        """
         done = self.record
         plain = actions.read(self.asked.prompt, self.asked.settings.literal).text
         made = done.get("made", {})
         with_version = f" with seka {escape(made['seka'])}" if made.get("seka") else ""
         other = "" if done["model"] == model else ", which is not this page\u2019s model"
-        badge = f'<span class="badge">Imported run of {escape(done["model"])}{with_version}{other}</span>'
+        imported = f'<span class="badge">Imported run of {escape(done["model"])}{with_version}{other}</span>'
         try:
-            return finished(done, plain, badge)
+            return finished(done, plain, badge or imported)
         except Exception as error:  # whatever a file that looks right may still hold
             raise ValueError("its parts do not fit together") from error
 

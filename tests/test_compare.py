@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
@@ -140,8 +143,30 @@ def test_a_card_tells_what_was_asked_how_and_what_came(studio: Studio) -> None:
     for piece in ("tiny · Facts · strength 2 · temperature 0.5, seed 7 · at most 5 tokens", "Original", "Steered"):
         assert piece in shown
     assert view.record is not None
-    assert view.record["plain"]["text"] in shown
-    assert view.record["steered"]["text"] in shown
+    assert view.record["plain"]["text"].lstrip() in shown
+    assert view.record["steered"]["text"].lstrip() in shown
+
+
+def test_a_card_s_answers_begin_with_a_word(studio: Studio) -> None:
+    view = last(actions.compare(studio, TEXT, Settings(max_new_tokens=2)))
+    assert view.record is not None
+    answers = {"plain": {"text": " golf"}, "steered": {"text": "\n  chess"}}
+    shown = cards.card({**view.record, **answers}, "")
+    assert [text_of(written) for written in re.findall('<p class="written">(.*?)</p>', shown)] == ["golf", "chess"]
+
+
+def test_a_card_holds_what_decided_its_answers(studio: Studio) -> None:
+    def decided(**changes: Any) -> dict[str, Any]:
+        view = last(actions.compare(studio, TEXT, Settings(max_new_tokens=2, **changes)))
+        asked = json.loads(html.unescape(re.findall(' data-asked="(.*?)"', view.card)[0]))
+        assert asked["prompt"] == TEXT
+        found: dict[str, Any] = asked["settings"]
+        return found
+
+    every = asdict(Settings())
+    assert decided().keys() == every.keys() - {"seed"}  # greedy: no seed is used
+    assert decided(temperature=0.5, seed=3).keys() == every.keys()
+    assert decided(heads="0:1").keys() == every.keys() - {"seed", "layers", "min_shift"}
 
 
 def test_a_card_escapes_everything() -> None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 
 import pytest
 from studios import TEXT, text_of, tiny_studio
 from test_link import ASKED, link
 
-from app import examples, page
+from app import actions, examples, page, runs
 from app.actions import Settings
 from app.asked import Asked, asked
 from app.models import Studio
 from app.opening import choose, fitted, view
+from app.views import BEFORE
 
 
 @pytest.fixture
@@ -58,6 +60,20 @@ def test_what_has_no_result_empties_the_page_and_an_example_keeps_its_own(studio
     empty = view(studio, Asked(TEXT, Settings()), shown)
     assert (empty.plain, empty.steered, empty.figures) == ("", "", {})
     assert "Press Compare" in empty.status
+
+
+def test_the_last_run_comes_back_where_it_is_of_this_model(studio: Studio) -> None:
+    settings = Settings("facts", 0.5, max_new_tokens=2)
+    done = json.loads(json.dumps(actions.answer(studio, TEXT, settings)))
+    record = {name: value for name, value in done.items() if name not in ("prompt", "marks")}
+    file = json.dumps(runs.document(record))
+    for prompt in (TEXT, TEXT + " and"):  # also when the text was changed since
+        back = view(studio, Asked(prompt, settings), [], file)
+        assert text_of(back.plain).endswith(record["plain"]["text"])
+        assert back.record == record
+        assert "kept by this browser" in back.status
+    for other in ("", "{", json.dumps(runs.document({**record, "model": "another"})), file.replace('"heads"', '"x"')):
+        assert view(studio, Asked(TEXT, settings), [], other) == BEFORE
 
 
 def test_examples_of_another_model_bring_their_prompts_alone(studio: Studio) -> None:
