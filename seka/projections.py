@@ -191,11 +191,11 @@ class Projection:
                     tensors |= {f"{at}.{channel}.{key}": getattr(factors, key) for key in ("values", "rank", "vectors")}
         header = {**self.header, "format": FORMAT, "layers": list(self.layers)}
         whole = Path(path)
-        part = whole.with_name(f"{whole.name}.part")
+        fresh = whole.with_name(f"{whole.name}.part")
         whole.parent.mkdir(parents=True, exist_ok=True)
         # Written plainly, for who may read a plain file; safetensors' own `save_file` makes one for its owner alone.
-        part.write_bytes(save({k: v.contiguous() for k, v in tensors.items()}, metadata={"seka": json.dumps(header)}))
-        part.replace(whole)
+        fresh.write_bytes(save({k: v.contiguous() for k, v in tensors.items()}, metadata={"seka": json.dumps(header)}))
+        fresh.replace(whole)
 
     @classmethod
     def load(cls, path: str | Path) -> Projection:
