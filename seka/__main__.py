@@ -193,7 +193,10 @@ def _learn(args: argparse.Namespace) -> None:
     _check_recommended(args, model)
 
     def progress(done: int, total: int) -> None:
-        print(f"\r{done} of {total} triplets", end="" if done < total else "\n", file=sys.stderr)
+        if sys.stderr.isatty():
+            print(f"\r{done} of {total} triplets", end="" if done < total else "\n", file=sys.stderr)
+        elif done * 10 // total > (done - args.batch_size) * 10 // total:  # in a log, a line for every tenth
+            print(f"{done} of {total} triplets", file=sys.stderr)
 
     projection = seka.learn(
         model,

@@ -52,6 +52,17 @@ def test_generate_prints_plain_and_steered_as_the_library_gives_them(
     assert record["strength"] == 2.0
 
 
+def test_in_a_log_progress_is_a_line_for_every_tenth(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = tmp_path / "many.jsonl"
+    many.write_text("\n".join([(folder / "triplets.jsonl").read_text(encoding="utf-8")] * 4), encoding="utf-8")
+    arguments = ["learn", "--model", str(folder), "--out", str(tmp_path / "x.safetensors"), "--triplets", str(many)]
+    assert main([*arguments, "--batch-size", "1"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"{done} of 24 triplets" for done in (3, 5, 8, 10, 12, 15, 17, 20, 22, 24)]
+
+
 def test_literal_marks_nothing(folder: Path, bank: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [
         "generate",

@@ -5,11 +5,14 @@ from __future__ import annotations
 import inspect
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from families import readme
+from hands import EMBEDDED
 
 import seka
 
@@ -50,6 +53,19 @@ def test_library_code_runs(tmp_path: Path) -> None:
     assert steered.startswith(" chess")
     assert (tmp_path / "mine.safetensors").is_file()
     assert (tmp_path / "heads.html").is_file()
+
+
+@pytest.mark.skipif(not EMBEDDED, reason="the embedded model is not in the tree: python -m seka miniature train")
+def test_what_the_shell_learns_and_steers_makes_the_mark_win(tmp_path: Path) -> None:
+    lines = re.findall(r"^\.venv/bin/python (-m seka .*)$", README, re.MULTILINE)
+    assert [line.split()[2] for line in lines] == ["generate", "learn", "generate"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    for line in lines:
+        command = [sys.executable, *shlex.split(line.replace("--model MODEL", "--model miniature"))]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        if "generate" in line:
+            assert re.match(r"plain: +golf.*\nsteered: +chess", done.stdout), done.stdout
 
 
 def test_the_list_of_families_is_what_the_table_of_the_tests_says() -> None:
