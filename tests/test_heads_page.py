@@ -91,7 +91,7 @@ def test_heads_are_chosen_seen_and_measured(address: str, visit: Callable[..., A
     assert "rank correlation" in said
     assert "of 64 heads" in said
     page.click("#measure")
-    says(page, "#effect-said", "Measuring: 1 of 32 layers")
+    says(page, "#effect-said", "Measuring: ")
     page.click("#stop-measuring")
     says(page, "#effect-said", "Stopped before every layer was measured")
     click_head(page, "#effect", 7, 0)
