@@ -67,7 +67,7 @@ def targets(sections: Figures) -> str:
 
 def multiple(harm: Figures) -> str:
     """A multiple of the unsteered perplexity with its interval."""
-    return f"{harm['multiple']:.3f} ({harm['low']:.3f}-{harm['high']:.3f})"
+    return f"{harm['multiple']:.4f} ({harm['low']:.4f}-{harm['high']:.4f})"
 
 
 def tasks(sections: Figures) -> str:
