@@ -15,6 +15,7 @@ from setting import invent
 
 import seka
 from seka import miniature
+from seka.miniature.corpus.asking import LISTED
 from seka.miniature.corpus.cases import conflict
 from seka.miniature.corpus.stories import story
 from seka.miniature.measures import datasheet, evaluate, sideeffects, spread, tasks
@@ -145,7 +146,7 @@ def test_perplexity_of_stories_as_a_loop_over_them():
     losses: list[tuple[float, float, int]] = []
     for index in range(6):
         random = Random(f"0/test/side effect/{index}")
-        case, tale = conflict(random), story(random)
+        case, tale = conflict(random, LISTED), story(random)
         head = case.prompt[: max(statement.end for statement in case.statements)] + ".\n"
         statement = case.statements[index % 2]
         tokens = seka.encode(seka.Prompt(head + tale, ((statement.start, statement.end),)), tokenizer)
