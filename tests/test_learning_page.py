@@ -115,7 +115,7 @@ def test_a_model_without_experts_learns_one_by_one_click(two: str, visit: Callab
     home = visit(two, 1440, 900)
     home.locator("nav a, .nav-holder a").get_by_text("bare").wait_for()
     page = visit(f"{two}bare?__theme=dark", 390, 800)
-    assert "bare is ready" in page.text_content("#model-line")
+    page.wait_for_function("document.querySelector('#model-line').textContent.includes('bare is ready')")
     write(page, "Ada plays **golf**. Ada plays")
     page.click("#compare")
     page.wait_for_function("document.querySelector('#prompt').textContent.includes('no expert yet')")
