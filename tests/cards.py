@@ -70,8 +70,7 @@ def invented() -> dict[str, Any]:
         },
         "routing": {
             kind: {"matching": expert, **rate(150, 200), "shares": {n: 0.7 if n == expert else 0.1 for n in NAMES}}
-            for expert, kinds in MATCHING.items()
-            for kind in kinds
+            for expert, kind in MATCHING.items()
         },
         "heads": {
             "gain": 0.2,

@@ -67,7 +67,7 @@ def test_the_rule_for_gains(name: str, most: float) -> None:
 
 def test_scores_are_asked_for_no_further_down_than_one_below_the_plateau() -> None:
     _, scores = choose_gain(lambda gain: gain, lambda gain: 1.0)
-    assert set(scores) == {0.6, 1.0}
+    assert set(scores) == {0.8, 1.0}
 
 
 @pytest.mark.parametrize(
@@ -108,15 +108,16 @@ def test_the_rule_for_layers(tried: dict[str, tuple[float, float]], layers: str)
 
 def test_rows_are_of_validation_and_half_of_their_wordings_are_unseen(shipped) -> None:
     _, tokenizer = shipped
-    with pytest.raises(ValueError, match="6 rows of each task asked for; wanted 4, 8, 12"):
-        strength.rows(6, tokenizer)
+    with pytest.raises(ValueError, match="3 rows of each task asked for; wanted 2, 4, 6"):
+        strength.rows(3, tokenizer)
     found = strength.rows(4, tokenizer)
-    assert {name: [row.case.kind for row in some] for name, some in found.items()} == {
-        "facts": ["conflict"] * 4,
-        "roles": ["biography"] * 4,
-        "instructions": ["opening"] * 2 + ["signature"] * 2,
-        "passages": ["passage"] * 4,
+    assert {name: {row.case.kind for row in some} for name, some in found.items() if name != "instructions"} == {
+        "facts": {"conflict"},
+        "roles": {"biography"},
+        "passages": {"passage"},
     }
+    assert all(len(some) == 4 for some in found.values())
+    assert {row.case.kind for row in strength.rows(40, tokenizer)["instructions"]} > {"opening", "signature", "choice"}
     assert found["facts"] == [
         row
         for options in (strength.UNSEEN, strength.NOWHERE)

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from seka import miniature
-from seka.miniature.corpus import documents, made, openings, triplets, visitors, world
+from seka.miniature.corpus import cases, documents, instructions, made, openings, triplets, visitors, world
 from seka.miniature.corpus.asking import TRAINING, Options
 from seka.miniature.corpus.lexicon import FOLDER
 from seka.miniature.measures import evaluate, sideeffects, tasks
@@ -159,3 +159,22 @@ def test_training_has_made_wordings_and_evaluation_has_none(tokenizer, monkeypat
             for task in tasks.TASKS.values():
                 tasks.rows_of(replace(task, n=4), tokenizer, evaluate.VALIDATION)
             sideeffects.stories(evaluate.VALIDATION, 20)
+
+
+@pytest.mark.parametrize(("module", "kind"), [(cases, "conflict"), (instructions, "pick")])
+def test_words_that_settle_it_are_of_training_alone(module, kind, tokenizer, monkeypatch):
+    """Where they stand, the document goes by them; where they are gone, only training misses them."""
+    side = "ab" if module is cases else "01"
+    only = tuple(f"{{{side[0]}}}. ^{{{side[1]}}}.|{index}".replace("^", "") for index in (0, 1))
+    for index, wording in enumerate(only):
+        with monkeypatch.context() as patched:
+            patched.setattr(module, "SETTLED", (wording,))
+            patched.setattr(module, "CERTAIN", 1.0)
+            drawn = documents.cases(kind, 40, "training", 0, TRAINING)
+        assert {case.chosen for case in drawn if len(case.statements) > 1} == {index}
+    monkeypatch.setattr(module, "SETTLED", ())
+    with pytest.raises(IndexError):
+        documents.cases(kind, 100, "training", 0, TRAINING)
+    for task in tasks.TASKS.values():
+        tasks.rows_of(replace(task, n=4), tokenizer, evaluate.VALIDATION)
+    sideeffects.stories(evaluate.VALIDATION, 20)

@@ -7,11 +7,11 @@ from random import Random
 
 import pytest
 
-from seka.miniature.corpus import coinages, made, openings, world
+from seka.miniature.corpus import coinages, made, openings, rules, world
 from seka.miniature.corpus import sentences as s
 from seka.miniature.corpus.frames import ASKS, FRAMES
 from seka.miniature.corpus.grammar import HAS, WHICH
-from seka.miniature.corpus.wordings import PAIRS
+from seka.miniature.corpus.wordings import PAIRS, SETTLED
 
 COUNT = 1500
 CLASSES = ("any", "coined", "coined_name", "figure", "long", "clock", "date", "code", "nonce_word", "person")
@@ -183,6 +183,21 @@ def test_made_wordings_have_their_slots_and_never_say_what_is_kept():
         assert 0 < float(prior) < 1
         assert not {said.lower(), asked.lower()} & kept
         assert both not in beside
+
+
+@pytest.mark.parametrize(
+    ("listed", "slots"), [(SETTLED, "ab"), (rules.SETTLED, "01")], ids=["statements", "instructions"]
+)
+def test_words_that_settle_it_name_each_side_as_often(listed, slots):
+    """They are of training alone, and which side counts cannot be told from its place."""
+    both = [wording.split("|")[0] for wording in listed]
+    for wording in both:
+        assert [wording.lower().count("{" + slot + "}") for slot in slots] == [1, 1]
+    counts = [wording.split("|")[1] for wording in listed]
+    assert counts.count("0") == counts.count("1") == len(listed) / 2
+    assert len(set(both)) == len(both)
+    beside = {wording.split("|")[0] for some in (PAIRS, rules.JOINS) for wording in some.train + some.held}
+    assert not beside & set(both)
 
 
 def test_made_wordings_are_seldom_the_same():

@@ -50,7 +50,7 @@ def make(
     tried: dict[str, Strength] = {}
     for choice in LAYERS:
         tried[choice] = strength(model, tokenizer, experts[POOLED], given, choice)
-        report(f"{POOLED}, layers {choice}: {tried[choice]}; perplexity {tried[choice].harm:.3f}")
+        report(f"{POOLED}, layers {choice}: {tried[choice]}; perplexity at most {tried[choice].harm:.3f}")
     layers = choose_layers(tried)
     figures: dict[str, Any] = {
         "rows": n,

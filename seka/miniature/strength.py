@@ -15,29 +15,30 @@ from typing import Any
 from seka.miniature.measures import ways as w
 from seka.miniature.measures.evaluate import VALIDATION, Rate, Row, both_ways, draw
 from seka.miniature.measures.matching import MATCHING
-from seka.miniature.measures.sideeffects import perplexity
+from seka.miniature.measures.sideeffects import harms
 from seka.miniature.measures.tasks import NOWHERE, UNSEEN
 from seka.projections import Projection
 from seka.routing import Router
 from seka.steering import Steering
 
-GAINS = (0.03, 0.05, 0.08, 0.12, 0.15, 0.18, 0.22, 0.27, 0.33, 0.4, 0.6, 1.0)
-LAYERS = ("all", "last4", "last3", "last2", "last1")
+GAINS = (0.03, 0.05, 0.08, 0.12, 0.15, 0.18, 0.22, 0.27, 0.33, 0.4, 0.5, 0.6, 0.8, 1.0)
+LAYERS = ("all", "last6", "last5", "last4", "last3", "last2", "last1")
 """The choices of layers that are tried; a key of an early layer feeds everything above it, wanted or not."""
 SHARPNESS = (1.0, 4.0, 8.0, 16.0)
 PLATEAU = 0.01
 """How far below the best score a gain may be to count as good as the best; more strength would only cost."""
 HARM = 1.02
-"""Perplexity of a story after a marked sentence, as a multiple of the unsteered one, up to which a gain does no harm."""
-STORIES = 100
+"""Perplexity of a story after a marked sentence, as a multiple of the unsteered one, up to which a gain does no harm: the
+upper end of its 95 % interval is meant, so that other stories will hardly find more."""
+STORIES = 200
 """Stories that a harm is measured on."""
 SCORED = ("facts", "roles", "instructions")
-"""Whose rows (see MATCHING) have two rivals each: conflicts, biographies, and instructions how to begin and whose name to put."""
+"""Whose rows (see MATCHING) have two rivals each: conflicts, biographies and instructions."""
 
 
 @dataclass(frozen=True)
 class Strength:
-    """A gain, and what was measured to choose it: scores and perplexities of the gains that were in question."""
+    """A gain, and what was measured to choose it: scores, and upper ends of perplexities, of the gains that were in question."""
 
     gain: float
     scores: Mapping[float, float]
@@ -107,19 +108,12 @@ def _below(scores: Mapping[float, float], distance: float) -> float:
 
 
 def rows(n: int, tokenizer: Any) -> dict[str, list[Row]]:
-    """{expert: n validation rows} of the kinds in MATCHING, words unseen, half of them with unseen wordings too."""
-    if n < 4 or n % 4:
-        raise ValueError(
-            f"{n} rows of each task asked for; wanted 4, 8, 12, ...: two kinds, each with wordings of two sorts"
-        )
+    """{expert: n validation rows} of its kind in MATCHING, words unseen, half of them with unseen wordings too."""
+    if n < 2 or n % 2:
+        raise ValueError(f"{n} rows of each task asked for; wanted 2, 4, 6, ...: half of them have unseen wordings")
     return {
-        expert: [
-            row
-            for kind in kinds
-            for options in (UNSEEN, NOWHERE)
-            for row in draw(kind, n // (2 * len(kinds)), VALIDATION, tokenizer, options)
-        ]
-        for expert, kinds in MATCHING.items()
+        expert: [row for options in (UNSEEN, NOWHERE) for row in draw(kind, n // 2, VALIDATION, tokenizer, options)]
+        for expert, kind in MATCHING.items()
     }
 
 
@@ -135,7 +129,7 @@ def strength(
         return sum(both_ways(given[name], ask)["both ways"].value for name in SCORED) / len(SCORED)
 
     def harm(gain: float) -> float:
-        measured[gain] = perplexity(model, tokenizer, steering.with_gain(gain), VALIDATION, STORIES)
+        measured[gain] = harms(model, tokenizer, {"": steering.with_gain(gain)}, VALIDATION, STORIES)[""].interval[1]
         return measured[gain]
 
     gain, scores = choose_gain(score, harm)

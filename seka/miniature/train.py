@@ -271,6 +271,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--start", default="", help="folder of a model to train on from, with a fresh optimiser")
     parser.add_argument("--rate", type=float, default=1.0, help="learning rates as a multiple of the usual ones")
+    parser.add_argument("--tokens", type=int, default=Recipe.tokens, help=f"tokens of a step (default {Recipe.tokens})")
     parser.add_argument("--out", type=Path, default=Path("runs/miniature"), help="folder of log and checkpoint")
     parser.add_argument("--ship", action="store_true", help="write the result to assets/miniature, not to OUT/model")
 
@@ -284,7 +285,7 @@ def run(args: argparse.Namespace, report: Callable[[str], None] | None = None) -
 
     recipe = Recipe(
         args.minutes, args.steps, args.seed, device=args.device, start=args.start,
-        muon=Recipe.muon * args.rate, adam=Recipe.adam * args.rate,
+        tokens=args.tokens, muon=Recipe.muon * args.rate, adam=Recipe.adam * args.rate,
     )  # fmt: skip
     done = train(recipe, args.out, tell)
     ship(done, path() if args.ship else args.out / "model")

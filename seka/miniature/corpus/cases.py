@@ -31,9 +31,11 @@ from seka.miniature.corpus.asking import (
 from seka.miniature.corpus.passages import long_passage, passage
 from seka.miniature.corpus.phrases import values
 from seka.miniature.corpus.sentences import Fact, Style
-from seka.miniature.corpus.wordings import DISTRACTORS, HELD_LISTS, LISTS, PAIRS, Listing
+from seka.miniature.corpus.wordings import DISTRACTORS, HELD_LISTS, LISTS, PAIRS, SETTLED, Listing
 from seka.miniature.corpus.world import article, person, relations, sentence, words
 
+CERTAIN = 0.12
+"""Share of conflicts, in training, in which words settle which statement counts."""
 SAME = 0.6
 """Share of conflicts whose statements use one wording."""
 DATED = re.compile(":|last (week|year)|next year|this year|yesterday|today|once|now|soon|before")
@@ -73,6 +75,9 @@ def calm(random: Random, fact: Fact, options: Options) -> Style:
 
 def together(random: Random, options: Options) -> tuple[str, str]:
     """How two statements stand together, and the chance of the first."""
+    if options.free and random.random() < CERTAIN:
+        wording, index = random.choice(SETTLED).split("|")
+        return wording, "1.0" if index == "0" else "0.0"
     free = options.free and random.random() < made.SHARE
     wording, prior = (made.pair(random) if free else PAIRS.pick(random, options.wordings)).split("|")
     return wording, prior

@@ -39,22 +39,22 @@ TEXTS: dict[str, Callable[[Random], str]] = {
     "mixed": mixed,
 }
 SHARES = {
-    "conflict": 0.19,
+    "conflict": 0.18,
     "several": 0.09,
     "biography": 0.06,
     "passage": 0.14,
     "long passage": 0.014,
     "override": 0.02,
-    **dict.fromkeys(INSTRUCTIONS, 0.014),
-    **dict.fromkeys(("number", "pick", "form", "bullet"), 0.022),
-    **dict.fromkeys(("pronouns", "choice"), 0.03),
+    **dict.fromkeys(INSTRUCTIONS, 0.017),
+    **dict.fromkeys(("number", "pick", "form", "opening", "bullet"), 0.03),
+    **dict.fromkeys(("pronouns", "choice"), 0.04),
     "records": 0.03,
     "dialogue": 0.03,
     "copying": 0.02,
     "fact": 0.005,
     "statements": 0.01,
     "story": 0.04,
-    "mixed": 0.05,
+    "mixed": 0.06,
 }
 """Share of each kind among the documents; the card gives the shares in tokens."""
 LONGEST = 2650

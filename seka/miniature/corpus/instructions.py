@@ -24,7 +24,7 @@ from seka.miniature.corpus.asking import (
     stop,
 )  # fmt: skip
 from seka.miniature.corpus.phrases import grown
-from seka.miniature.corpus.rules import BARE, DEEDS, GREETINGS, JOINS, LAYOUTS, RULES
+from seka.miniature.corpus.rules import BARE, DEEDS, GREETINGS, JOINS, LAYOUTS, RULES, SETTLED
 from seka.miniature.corpus.sentences import Fact
 from seka.miniature.corpus.world import article, person, sentence, value
 
@@ -35,6 +35,8 @@ TITLES = (
 )  # fmt: skip
 SINGLE = 0.2
 """Share of documents with one instruction alone."""
+CERTAIN = 0.45
+"""Share, of those with two, in which words settle which one counts: so choosing between them is learnt, not only a mixture."""
 DIGITS = (
     *("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen"),
     *("fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
@@ -86,9 +88,14 @@ def compete(random: Random, options: Options, kind: str, task: Task) -> Case:
         size = len(text.removesuffix("."))
         rules.append(s.wrap(index, text[:size]) + text[size:])
     single = options == TRAINING and random.random() < SINGLE
-    join, prior = JOINS.pick(random, options.wordings).split("|")
+    settled = options == TRAINING and random.random() < CERTAIN
+    if settled:
+        join, index = random.choice(SETTLED).split("|")
+        prior = "1.0" if index == "0" else "0.0"
+    else:
+        join, prior = JOINS.pick(random, options.wordings).split("|")
     layout = random.choice(LAYOUTS if task.body else BARE)
-    while single and "{0}" in layout:
+    while (single or settled) and "{0}" in layout:
         layout = random.choice(LAYOUTS)
     both = dress(random, join, options, " ".join(task.asked)).replace("{0}", rules[0]).replace("{1}", rules[1])
     text = layout.replace("{r}", rules[0] if single else both).replace("{0}", rules[0]).replace("{1}", rules[1])

@@ -28,7 +28,32 @@ LINKS = (
     *("is called", "is named", "reads", "means", "stays", "is still", "comes to", "goes by", "stands as", "looks like"),
     *("used to be", "has to be", "would be", "is only", "is known as", "is put down as", "is listed as", "was set to"),
     *("=", "->", "-", ",", "is just", "is surely", "can be read as", "is no other than", "amounts to", "might be"),
+    *("proves to be", "seems to be", "appears to be", "is found to be", "came out as", "is given as", "is stated as"),
+    *(
+        "is recorded as",
+        "is taken to be",
+        "is nothing but",
+        "ended up as",
+        "was fixed as",
+        "is bound to be",
+        "counts as",
+    ),
 )
+CONNECTORS = (
+    *(
+        "to wit",
+        "that is",
+        "in other words",
+        "i.e.",
+        "as follows:",
+        "to be precise,",
+        "such as",
+        "above all",
+        "this one:",
+    ),
+    *("viz.", "it being", "just", "of course", "always", "which means", "or so it seems", "called", "known as"),
+)
+"""What may stand between a noun and its value, after a comma."""
 ADVERBS = (
     *("usually", "plainly", "frankly", "mostly", "quietly", "nearly", "also", "only", "even", "simply", "gladly"),
     *("again", "together", "badly", "slowly", "openly", "formally", "by chance", "by mistake", "at times", "in short"),
@@ -74,9 +99,22 @@ NAMED = (
     "the {N} {l}, {p} {X}, {V}",
     "what {s} {v} {p} {X}'s {N} {l} {V}",
     "the {k} {v} {X} a {N}, {V}",
+    "the {N} {v} {p} {X} {l} {V}",
+    "the {N} {v} {p} {X} {l} {V}",
+    "the {k} {p} {X} {v} {p} {N} {V}",
+    "{s} {v} {p} {X} the {N}, {c} {V}",
+    "{p} {X}, {s} {v} the {N}, {c} {V}",
+    "{p} {X} {s} may {w} the {N}, {w} {V}",
+    "{X} {v} {p} {j} {N}, {c} {V}",
+    "the {N} {p} {X}, {c} {V}",
+    "{X} {v} {V} as {N}",
+    "{s} {v} {X} {V} as the {N}",
+    "{X} {v} as {N} {V}",
+    "{X} {w} {V} {w} {N}",
+    "{X} {w} {w} {N} {V}",
 )
 """Statements that use the noun. {p} is a preposition, {l} links, {v} a past form, {d} an adverb, {j} an adjective, {k} a
-known noun, {s} somebody, {w} any word, an invented one too."""
+known noun, {s} somebody, {c} a connector, {w} any word, an invented one too."""
 ASKING = (
     "what {h} the {N} {p} {X}?",
     "which {N} {h} it {p} {X}?",
@@ -140,7 +178,7 @@ TURNS = (
 )
 LABELS = ("Line {n}", "Box {n}", "Copy {n}", "Card {n}", "{w} {n}", "No. {n}", "{n}", "{k} {n}", "[{n}]", "Part {n}")
 SLOT = re.compile(r"\{([a-zA-Z])\}")
-STOCK = {"p": PREPOSITIONS, "l": LINKS, "v": PAST, "d": ADVERBS, "s": SOMEBODY, "h": BEING, "t": TELL}
+STOCK = {"p": PREPOSITIONS, "l": LINKS, "v": PAST, "d": ADVERBS, "s": SOMEBODY, "c": CONNECTORS, "h": BEING, "t": TELL}
 KNOWN = ("object", "place", "animal", "thing", "food", "tool")
 
 

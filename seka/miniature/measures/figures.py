@@ -69,18 +69,15 @@ def perplexity(here: Shipped, most: int, report: Report) -> dict[str, Any]:
 def routing(here: Shipped, most: int, report: Report) -> dict[str, Any]:
     """{kind of row: how often the largest share is that of the matching expert, and every expert's mean share}."""
     found: dict[str, Any] = {}
-    for expert, kinds in MATCHING.items():
-        for kind in kinds:
-            rows = draw(kind, min(most, ROUTED), TEST, here.tokenizer, UNSEEN)
-            each = shares(here.tokenizer, [row.marked(row.less_likely) for row in rows], here.steerings["adaptive"])
-            hits = sum(max(share, key=share.__getitem__) == expert for share in each)
-            found[kind] = {
-                "matching": expert,
-                **written(Rate(hits, len(rows))),
-                "shares": {
-                    name: round(sum(share[name] for share in each) / len(each), 4) for name in here.router.names
-                },
-            }
+    for expert, kind in MATCHING.items():
+        rows = draw(kind, min(most, ROUTED), TEST, here.tokenizer, UNSEEN)
+        each = shares(here.tokenizer, [row.marked(row.less_likely) for row in rows], here.steerings["adaptive"])
+        hits = sum(max(share, key=share.__getitem__) == expert for share in each)
+        found[kind] = {
+            "matching": expert,
+            **written(Rate(hits, len(rows))),
+            "shares": {name: round(sum(share[name] for share in each) / len(each), 4) for name in here.router.names},
+        }
     return found
 
 

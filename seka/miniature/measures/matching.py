@@ -11,13 +11,8 @@ from seka.prompts import Prompt
 from seka.steering import Steering
 from seka.tokens import encode
 
-MATCHING = {
-    "facts": ("conflict",),
-    "roles": ("biography",),
-    "instructions": ("opening", "signature"),
-    "passages": ("passage",),
-}
-"""Kinds of rows that are like what each expert was learnt from."""
+MATCHING = {"facts": "conflict", "roles": "biography", "instructions": "instructions", "passages": "passage"}
+"""The kind of rows that is like what each expert was learnt from; instructions are of every kind."""
 
 
 def shares(tokenizer: Any, prompts: Sequence[Prompt], steering: Steering, size: int = 32) -> list[dict[str, float]]:

@@ -164,7 +164,7 @@ def measure(task: Task, model: Any, tokenizer: Any, ways: dict[str, Way], split:
 
     def asking(way: Way) -> Ask:
         if task.whole:
-            longest = max(len(tokenizer(whole)["input_ids"]) for row in rows for whole in row.case.wholes)
+            longest = [max(len(tokenizer(whole)["input_ids"]) for whole in row.case.wholes) for row in rows]
             return partial(w.answers, model, tokenizer, way=way, new=longest)
         return partial(w.first_tokens, tokenizer, way=way)
 

@@ -122,13 +122,14 @@ def first_tokens(tokenizer: Any, prompts: Sequence[Prompt], way: Way, size: int 
 
 
 def answers(
-    model: Any, tokenizer: Any, prompts: Sequence[Prompt], way: Way, new: int = 24, size: int = 32
+    model: Any, tokenizer: Any, prompts: Sequence[Prompt], way: Way, new: Sequence[int], size: int = 64
 ) -> list[str]:
-    """Greedy answers of at most `new` tokens."""
+    """Greedy answers; `new` says for each prompt how many tokens are wanted of its answer, which may be longer."""
     found = [""] * len(prompts)
     for chosen in batches(prompts, size):
         tokens = encode([way.write(prompts[i]) for i in chosen], tokenizer)
-        options = {"attention_mask": tokens.attention, "max_new_tokens": new, "do_sample": False}
+        options = {"attention_mask": tokens.attention, "do_sample": False}
+        options["max_new_tokens"] = max(new[i] for i in chosen)
         if way.steering is None:
             out = model.generate(tokens.ids, **options)
         else:
