@@ -43,7 +43,7 @@ def attention_on_highlight(model: nn.Module, tokens: Tokens) -> dict[int, Tensor
         decoder(model)(
             input_ids=tokens.ids,
             attention_mask=tokens.attention,
-            position_ids=(tokens.attention.cumsum(-1) - 1).clamp(min=0),
+            position_ids=tokens.positions,
             use_cache=False,
         )
     return dict(sorted(shares.items()))

@@ -123,10 +123,13 @@ def ranks(values: Sequence[float]) -> Tensor:
 def _next(model: Any, tokens: Tokens) -> Tensor:
     """(B, V) log-probabilities of the token after each prompt, on the CPU."""
     tokens = tokens.to(input_device(model))
-    positions = (tokens.attention.cumsum(-1) - 1).clamp(min=0)
     with lock(model), torch.no_grad():
         out = model(
-            tokens.ids, attention_mask=tokens.attention, position_ids=positions, logits_to_keep=1, use_cache=False
+            tokens.ids,
+            attention_mask=tokens.attention,
+            position_ids=tokens.positions,
+            logits_to_keep=1,
+            use_cache=False,
         )
     scores: Tensor = out.logits[:, -1].float().log_softmax(-1).cpu()
     return scores

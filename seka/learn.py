@@ -201,9 +201,9 @@ def _accumulate(model: nn.Module, tokens: Tokens, chosen: Sequence[Site], moment
             raise RuntimeError(
                 "this model is being steered, so its keys are not its own; leave the steering, then learn"
             )
-        # Counted without the padding, which would move a row where positions are absolute.
-        positions = (tokens.attention.cumsum(-1) - 1).clamp(min=0)
-        decoder(model)(input_ids=tokens.ids, attention_mask=tokens.attention, position_ids=positions, use_cache=False)
+        decoder(model)(
+            input_ids=tokens.ids, attention_mask=tokens.attention, position_ids=tokens.positions, use_cache=False
+        )
     return len(index) // 3
 
 

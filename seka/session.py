@@ -181,12 +181,11 @@ class Session:
 
             return note
 
-        attention = tokens.attention[rows]
         with torch.no_grad(), watching((site.query, hook(site)) for site in group.sites):
             decoder(self.model)(
                 input_ids=tokens.ids[rows],
-                attention_mask=attention,
-                position_ids=(attention.cumsum(-1) - 1).clamp(min=0),
+                attention_mask=tokens.attention[rows],
+                position_ids=tokens.positions[rows],
                 use_cache=False,
             )
 

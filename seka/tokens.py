@@ -29,6 +29,12 @@ class Tokens:
     def __len__(self) -> int:
         return int(self.ids.shape[0])
 
+    @property
+    def positions(self) -> Tensor:
+        """(B, T) int64: each token's place in its own prompt. Padding is not counted, as it would move a row where
+        positions are absolute; it stands at 0."""
+        return (self.attention.cumsum(-1) - 1).clamp(min=0)
+
     def to(self, device: torch.device | str) -> Tokens:
         """The same batch on another device."""
         return Tokens(self.ids.to(device), self.attention.to(device), self.highlight.to(device))

@@ -138,13 +138,15 @@ def test_a_batch_is_its_rows_padded_on_the_left(kind: str) -> None:
     assert tokens.ids.shape == tokens.attention.shape == tokens.highlight.shape
     assert len(tokens) == 3
     sizes = []
-    for prompt, ids, attention, highlight in zip(prompts, tokens.ids, tokens.attention, tokens.highlight, strict=True):
+    batch = zip(prompts, tokens.ids, tokens.attention, tokens.highlight, tokens.positions, strict=True)
+    for prompt, ids, attention, highlight, positions in batch:
         row, size = align(prompt, tokenizer), int(attention.sum())
         sizes.append(size)
         assert row.ids == tuple(tokenizer(prompt.text)["input_ids"])
         assert attention.tolist() == [0] * (len(ids) - size) + [1] * size
         assert ids[len(ids) - size :].tolist() == list(row.ids)
         assert highlight.tolist() == [0.0] * (len(ids) - size) + list(row.weights)
+        assert positions.tolist() == [0] * (len(ids) - size) + [*range(size)]
     assert max(sizes) == tokens.ids.shape[1]
     assert len(set(sizes)) == 3
     assert tokens.highlight.unique().tolist() == [-1.0, 0.0, 1.0]

@@ -77,11 +77,14 @@ def perplexity(model: Any, tokenizer: Any, steering: Steering, split: str, n: in
 
 def _losses(model: Any, tokens: Tokens, counts: torch.Tensor) -> torch.Tensor:
     """(B,) summed loss in nats of the last `counts` tokens of each row."""
-    positions = (tokens.attention.cumsum(-1) - 1).clamp(min=0)
     keep = int(counts.max()) + 1
     with torch.no_grad():
         out = model(
-            tokens.ids, attention_mask=tokens.attention, position_ids=positions, logits_to_keep=keep, use_cache=False
+            tokens.ids,
+            attention_mask=tokens.attention,
+            position_ids=tokens.positions,
+            logits_to_keep=keep,
+            use_cache=False,
         )
     scores = out.logits[:, :-1].log_softmax(-1).gather(-1, tokens.ids[:, 1 - keep :, None])[:, :, 0]
     own = torch.arange(keep - 1, 0, -1) <= counts[:, None]

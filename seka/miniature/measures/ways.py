@@ -93,9 +93,10 @@ def _starred(prompt: Prompt) -> Prompt:
 
 
 def _logits(model: Any, tokens: Tokens, attention: Tensor) -> Tensor:
-    positions = (tokens.attention.cumsum(-1) - 1).clamp(min=0)
     with torch.no_grad():
-        out = model(tokens.ids, attention_mask=attention, position_ids=positions, logits_to_keep=1, use_cache=False)
+        out = model(
+            tokens.ids, attention_mask=attention, position_ids=tokens.positions, logits_to_keep=1, use_cache=False
+        )
     logits: Tensor = out.logits[:, -1]
     return logits
 
