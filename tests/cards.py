@@ -69,7 +69,11 @@ def invented() -> dict[str, Any]:
             name: {"gain": 0.2, "n": 500, "multiple": 1.01, "low": 1.005, "high": 1.015} for name in STEERED
         },
         "routing": {
-            kind: {"matching": expert, **rate(150, 200), "shares": {n: 0.7 if n == expert else 0.1 for n in NAMES}}
+            kind: {
+                "matching": expert,
+                **(rate(300, 400) if expert == "roles" else rate(150, 200)),
+                "shares": {n: 0.7 if n == expert else 0.1 for n in NAMES},
+            }
             for expert, kind in MATCHING.items()
         },
         "heads": {
@@ -115,7 +119,7 @@ def training() -> dict[str, Any]:
     stage = {"steps": 100, "tokens": 2_000_000, "minutes": 58.0, "device": "cpu", "threads": 2, "parameters": 6_300_000}
     losses = {"loss": 1.5, "validation loss": 1.6}
     first = {"minutes": 58, "steps": 0, "seed": 0, "shape": shape, "muon": 0.02, "adam": 0.003}
-    second = {**first, "minutes": 75.0, "start": "runs/first", "answer_weight": 5.0, "muon": 0.015}
+    second = {**first, "minutes": 75.0, "start": "runs/first", "answer_weight": 5.0, "muon": 0.015, "tokens": 12288}
     return {
         **stage,
         "before": [{**stage, "recipe": first, "last": losses, "shares": {"story": 1.0}}],

@@ -173,7 +173,7 @@ def test_words_for_the_shape_over_positions(sections, hits, shape):
 
 def test_words_for_the_router(sections):
     said = findings.routed(sections["routing"])
-    assert "600 of 800 prompts (75 %; by chance 25 %, by always naming one expert 25 %)" in said
+    assert "750 of 1000 prompts (75 %; by chance 25 %, by always naming one expert 40 %)" in said
     assert "10 to 70 %" in said
     assert "On every kind" not in said
     same = {kind: {**entry, "shares": {"a": 0.6, "b": 0.4}} for kind, entry in sections["routing"].items()}
@@ -195,7 +195,7 @@ def test_the_card_holds_every_section_and_its_tables_are_whole(figures):
     assert len(blocks) >= 10 + len(figures["sections"]["tasks"])
     for block in blocks:
         assert len({line.count("|") for line in block.strip().splitlines()}) == 1, block
-    assert "--rate 0.75 --start THE_STAGE_BEFORE --ship" in text
+    assert "--rate 0.75 --tokens 12288 --start THE_STAGE_BEFORE --ship" in text
     assert "| 2 | stage 1 | this one |" in text
     assert "| 1 | drawn weights | another one |" in text
     assert "| `last2` | 0.2 | 90.0 | 1.010 |" in text

@@ -15,6 +15,7 @@ from seka.miniature import learn, strength
 from seka.miniature.corpus.triplets import KINDS
 from seka.miniature.measures.evaluate import VALIDATION, Rate, Row, draw
 from seka.miniature.measures.matching import matching, shares
+from seka.miniature.measures.sideeffects import harms
 from seka.miniature.measures.ways import key_scaling
 from seka.miniature.strength import (
     GAINS,
@@ -130,7 +131,7 @@ def test_strength_counts_the_rows_that_follow_the_mark_in_both_directions(shippe
     """Against one prompt at a time, its answer's first token by `generate`."""
     model, tokenizer = shipped
     gain = 0.4
-    monkeypatch.setattr(strength, "STORIES", 1)
+    monkeypatch.setattr(strength, "STORIES", 4)
     monkeypatch.setattr(strength, "GAINS", (gain,))
     given = strength.rows(4, tokenizer)
     steering = Steering(model, key_scaling(invent(model)), gain)
@@ -146,7 +147,9 @@ def test_strength_counts_the_rows_that_follow_the_mark_in_both_directions(shippe
     assert 0 < sum(hits) < len(hits) == 12
     assert found.scores == {gain: pytest.approx(sum(hits) / 12)}
     assert found.gain == gain
-    assert set(found.perplexity) == {gain}
+    harm = harms(model, tokenizer, {"": steering}, VALIDATION, 4)[""]
+    assert harm.interval[1] > harm.multiple
+    assert found.perplexity == {gain: pytest.approx(harm.interval[1])}
 
 
 def test_shares_and_matches_are_those_of_each_prompt_alone(shipped) -> None:

@@ -18,7 +18,7 @@ from seka import miniature
 from seka.miniature.corpus.asking import LISTED
 from seka.miniature.corpus.cases import conflict
 from seka.miniature.corpus.stories import story
-from seka.miniature.measures import datasheet, evaluate, sideeffects, spread, tasks
+from seka.miniature.measures import datasheet, evaluate, sideeffects, spread, tasks, ways
 from seka.miniature.measures.figures import SECTIONS, measured
 from seka.miniature.measures.heads import compare
 from seka.miniature.render import render
@@ -203,3 +203,16 @@ def test_what_is_measured_is_what_is_rendered():
     assert "## Results" in render({**figures, "sections": found}, training(), chosen())
     with pytest.raises(ValueError, match="no section 'nothing'"):
         measured(["nothing"])
+
+
+def test_an_answer_is_at_least_as_long_as_is_wanted_of_it():
+    """Whatever the others of its batch want."""
+    model, tokenizer = build_model("qwen3"), build_tokenizer()
+    prompts = [seka.Prompt(text) for text in ("Ada plays golf.", "Tea for Ada", "In town, Ada plays chess daily.")]
+    wanted = [2, 9, 5]
+    way = ways.plain(model)
+    found = ways.answers(model, tokenizer, prompts, way, wanted, size=2)
+    for prompt, count, text in zip(prompts, wanted, found, strict=True):
+        (alone,) = ways.answers(model, tokenizer, [prompt], way, [count])
+        assert alone.strip("\ufffd")
+        assert text.startswith(alone.rstrip("\ufffd"))

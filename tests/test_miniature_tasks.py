@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from seka import miniature
+from seka.miniature import strength
 from seka.miniature.corpus import cases, documents, instructions, made, openings, triplets, visitors, world
 from seka.miniature.corpus.asking import TRAINING, Options
 from seka.miniature.corpus.lexicon import FOLDER
@@ -163,18 +164,23 @@ def test_training_has_made_wordings_and_evaluation_has_none(tokenizer, monkeypat
 
 @pytest.mark.parametrize(("module", "kind"), [(cases, "conflict"), (instructions, "pick")])
 def test_words_that_settle_it_are_of_training_alone(module, kind, tokenizer, monkeypatch):
-    """Where they stand, the document goes by them; where they are gone, only training misses them."""
-    side = "ab" if module is cases else "01"
-    only = tuple(f"{{{side[0]}}}. ^{{{side[1]}}}.|{index}".replace("^", "") for index in (0, 1))
-    for index, wording in enumerate(only):
+    """Where they stand, the document goes by them; evaluation never draws them, where training would each time."""
+    monkeypatch.setattr(module, "SETTLED_SHARE", 1.0)
+    for chosen, wording in enumerate(("{A}. {B}.|1", "{A}. {B}.|0")):
         with monkeypatch.context() as patched:
-            patched.setattr(module, "SETTLED", (wording,))
-            patched.setattr(module, "CERTAIN", 1.0)
+            patched.setattr(module, "SETTLED", (wording if module is cases else "{0} {1}|" + wording[-1],))
             drawn = documents.cases(kind, 40, "training", 0, TRAINING)
-        assert {case.chosen for case in drawn if len(case.statements) > 1} == {index}
-    monkeypatch.setattr(module, "SETTLED", ())
-    with pytest.raises(IndexError):
-        documents.cases(kind, 100, "training", 0, TRAINING)
+        assert {case.chosen for case in drawn if len(case.statements) > 1} == {chosen}
+
+    class Kept:
+        def __len__(self) -> int:
+            raise AssertionError("words that settle it")
+
+    monkeypatch.setattr(module, "SETTLED", Kept())
+    with pytest.raises(AssertionError, match="words that settle it"):
+        documents.cases(kind, 1, "training", 0, TRAINING)
     for task in tasks.TASKS.values():
         tasks.rows_of(replace(task, n=4), tokenizer, evaluate.VALIDATION)
+    strength.rows(4, tokenizer)
     sideeffects.stories(evaluate.VALIDATION, 20)
+    triplets.triplets("instructions", 20)

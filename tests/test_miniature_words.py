@@ -185,11 +185,44 @@ def test_made_wordings_have_their_slots_and_never_say_what_is_kept():
         assert both not in beside
 
 
+LOOSE = {"p": 1, "v": 1, "w": 1, "l": 3, "s": 3, "c": 3, "j": 1, "k": 1}
+"""Slots of made statements, and how many words of any kind may stand there for the likeness below."""
+
+
+def alike(template: str) -> re.Pattern[str]:
+    """What a made statement looks like, any words in the places of its small ones."""
+    parts = re.split(r"\{(\w)\}", template)
+    found = ""
+    for index, part in enumerate(parts):
+        if index % 2 == 0:
+            found += re.escape(part)
+        elif part in "XNV":
+            found += re.escape("{" + part + "}")
+        elif part == "d":
+            found += "(" + "|".join(map(re.escape, made.ADVERBS)) + ")"
+        else:
+            found += r"[^ {},]+( [^ {},]+)" + "{0," + str(LOOSE[part] - 1) + "}"
+    return re.compile(found, re.IGNORECASE)
+
+
+def test_no_made_statement_is_built_like_one_that_is_kept():
+    """However its prepositions, links, connectors and past forms are exchanged."""
+    kept = list(FRAMES.held)
+    for wording in HAS:
+        if wording[0] == "!":
+            text = wording[1:].replace("{O}", "{V}").replace("{its}", "its")
+            kept.append(text if "{X}" in text else "{X} " + text)
+    assert len(kept) >= 12
+    assert alike("the {N} {v} {p} {X} {l} {V}").fullmatch("the {N} chosen for {X} happens to be {V}")
+    like = [(template, wording) for template in made.NAMED for wording in kept if alike(template).fullmatch(wording)]
+    assert not like
+
+
 @pytest.mark.parametrize(
     ("listed", "slots"), [(SETTLED, "ab"), (rules.SETTLED, "01")], ids=["statements", "instructions"]
 )
 def test_words_that_settle_it_name_each_side_as_often(listed, slots):
-    """They are of training alone, and which side counts cannot be told from its place."""
+    """Which side counts cannot be told from its place, and no other list says the same."""
     both = [wording.split("|")[0] for wording in listed]
     for wording in both:
         assert [wording.lower().count("{" + slot + "}") for slot in slots] == [1, 1]

@@ -98,10 +98,7 @@ def routed(routing: Mapping[str, Any]) -> str:
     }
     most = max(swings, key=lambda name: max(swings[name]) - min(swings[name]))
     low, high = min(swings[most]), max(swings[most])
-    own: dict[str, int] = {}
-    for kind in routing.values():
-        own[kind["matching"]] = own.get(kind["matching"], 0) + kind["n"]
-    always = max(own.values())
+    always = max(kind["n"] for kind in routing.values())
     picked = {max(kind["shares"], key=kind["shares"].__getitem__) for kind in routing.values()}
     one = "" if len(picked) > 1 else f" On every kind of prompt {picked.pop()} has the largest mean share."
     return (

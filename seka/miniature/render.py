@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from seka.miniature import findings, tables
-from seka.miniature.corpus import instructions
-from seka.miniature.corpus.cases import CERTAIN
+from seka.miniature.corpus import cases, instructions
 from seka.miniature.corpus.documents import LONGEST
+from seka.miniature.corpus.replies import INSTRUCTIONS
+from seka.miniature.corpus.triplets import ASKED
 from seka.miniature.strength import HARM, PLATEAU, SCORED, STORIES
 from seka.miniature.train import Recipe
 
@@ -51,8 +52,8 @@ INTRODUCTION = """# seka-miniature
 A small language model with the architecture of Qwen3, trained from scratch on text that `seka/miniature/corpus`
 generates. It exists to show prompt highlighting on a model that is small enough to be in a repository: every key,
 subspace and answer is real, and none of it was trained to obey marks. The corpus holds no `**`, no `~~` and no
-steering of any kind. This card is written by `python -m seka miniature card`; every figure in it is measured or
-computed, none is typed.
+steering of any kind; that one of two things counts it says in words, and only in some documents. This card is written
+by `python -m seka miniature card`; every figure in it is measured or computed, none is typed.
 """
 DEFINITIONS = """Everything is read greedily. Where nothing else is said, an answer is right when its first token is that of the
 right answer; rows whose rival answers begin with the same token are left out, so the first token tells them apart.
@@ -78,8 +79,9 @@ task says where it is otherwise. A whole statement is marked, with weight 1.
   triplets (SEKA), both at the strength that their files recommend. Controls at the strength of `pooled`:
   `random subspace`, of the same ranks in directions drawn once; `key scaling`, k' = (1 + g) k.
 """
-ROUTING = """Each kind of prompt is like what one expert was learnt from. An expert's share is its part in all coefficients of a
-prompt, over layers and heads; test rows, the less likely statement marked.
+ROUTING = f"""Each kind of prompt is like what one expert was learnt from (of the {len(INSTRUCTIONS)} kinds of instructions,
+from {len(ASKED)}). An expert's share is its part in all coefficients of a prompt, over layers and heads; test rows, the less
+likely statement marked.
 """
 HARMS = """Perplexity of a story of the corpus's own kind that follows a marked statement of another matter, as a multiple of
 the unsteered one; test rows in words of training, the interval by the spread over stories.
@@ -114,7 +116,8 @@ def trained(training: Figures) -> str:
     speed = recipe["muon"] / Recipe.muon
     command = f"python -m seka miniature train --minutes {recipe['minutes']:g} --seed {recipe['seed']}"
     command += f" --rate {speed:g}" if speed != 1 else ""
-    command += f" --tokens {recipe['tokens']}" if recipe["tokens"] != Recipe.tokens else ""
+    tokens = recipe.get("tokens", Recipe.tokens)
+    command += f" --tokens {tokens}" if tokens != Recipe.tokens else ""
     command += " --start THE_STAGE_BEFORE" if recipe.get("start") else ""
     return f"""## Training
 
@@ -149,12 +152,14 @@ tokens of the shipped tokenizer, the longest of {sheet["longest"]:,} (documents 
 Shares of tokens: {shares}.
 
 Where statements of a document disagree, the answer it goes on with is drawn with a chance that depends on the
-wording, so an honest model is undecided. {sheet["relations"]} relations are listed; others are made from verbs and
-nouns, and invented words of many shapes stand among the values, which can only be copied. In training, general
-wordings, questions, whole relations and ways to put two statements together are also made from known and invented
-words at random, so that reading does not hang on lists; evaluation draws from the lists alone. In
-{100 * CERTAIN:.0f} % of the training conflicts and {100 * instructions.CERTAIN:.0f} % of the pairs of instructions, words
-such as "Only the last of these counts" settle which one holds, so that choosing is learnt, too; no test row has them.
+wording, so an honest model is undecided, but for those in which words settle it. {sheet["relations"]} relations are
+listed; others are made from verbs and nouns, and invented words of many shapes stand among the values, which can only
+be copied. In training, general wordings, questions, whole relations and ways to put two statements together are also
+made from known and invented words at random, so that reading does not hang on lists; evaluation draws from the lists
+alone. In
+{100 * cases.SETTLED_SHARE:.0f} % of the training conflicts and {100 * instructions.SETTLED_SHARE:.0f} % of the pairs of
+instructions, words such as "Only the last of these counts" settle which one holds, so that choosing is learnt, too; no
+row of evaluation has them.
 
 Held out by hash: {100 * sheet["held share"]:.0f} % of words and names ({kept:,} in training, {held:,} held out;
 invented ones by the same rule, without a list), and the wordings and open relations below. Only evaluation draws
@@ -179,10 +184,10 @@ def experts(sections: Figures, chosen: Figures) -> str:
 `python -m seka miniature learn` learns one expert for each kind of contrastive triplets, words and wordings of
 training alone, and `pooled` from all kinds. Layers, strengths and the router's sharpness were chosen on validation
 rows, {chosen["rows"]} of each task, words unseen, half of them in unseen wordings. Score: the mean of "both ways" over
-the rows of {findings.listed(list(SCORED))}. Of the gains that do no harm, which leave a story's perplexity below
-{HARM:g} times the unsteered one ({STORIES} validation stories; the upper end of the 95 % interval is below it), the
-smallest was taken whose score is at most {100 * PLATEAU:g} points below the best of them. `learn` recomputes these
-tables.
+the rows of {findings.listed(list(SCORED))}. Of the gains that do no harm, which leave a story's perplexity at most at
+{HARM:g} times the unsteered one ({STORIES} validation stories, the upper end of the 95 % interval), the smallest was taken
+whose score is at most {100 * PLATEAU:g} points below the best of them; where every gain does harm, the smallest. `learn`
+recomputes these tables.
 
 Keys are steered in the layers `{sections["strength"]["layers"]}`: of the choices tried with `pooled` that do no harm
 at their gain the one that scores best; where all do harm, the one that does least.

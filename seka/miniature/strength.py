@@ -29,7 +29,7 @@ PLATEAU = 0.01
 """How far below the best score a gain may be to count as good as the best; more strength would only cost."""
 HARM = 1.02
 """Perplexity of a story after a marked sentence, as a multiple of the unsteered one, up to which a gain does no harm: the
-upper end of its 95 % interval is meant, so that other stories will hardly find more."""
+upper end of its 95 % interval is meant, so that other stories seldom find more."""
 STORIES = 200
 """Stories that a harm is measured on."""
 SCORED = ("facts", "roles", "instructions")
@@ -38,7 +38,8 @@ SCORED = ("facts", "roles", "instructions")
 
 @dataclass(frozen=True)
 class Strength:
-    """A gain, and what was measured to choose it: scores, and upper ends of perplexities, of the gains that were in question."""
+    """A gain, and what was measured to choose it: the scores and, as multiples of the unsteered one, the upper ends of the
+    perplexities of the gains that were in question."""
 
     gain: float
     scores: Mapping[float, float]
@@ -51,7 +52,7 @@ class Strength:
 
     @property
     def harm(self) -> float:
-        """The perplexity at the gain."""
+        """The upper end of the perplexity at the gain."""
         return self.perplexity[self.gain]
 
     def __str__(self) -> str:

@@ -154,7 +154,7 @@ def layers(chosen: Figures) -> str:
         ]
         for name, entry in chosen["layers"]["tried"].items()
     ]
-    return table(["layers", "gain", "score, %", "perplexity, at most"], rows)
+    return table(["layers", "gain", "score, %", "perplexity, multiple, upper end"], rows)
 
 
 def experts(chosen: Figures) -> str:
@@ -169,7 +169,7 @@ def experts(chosen: Figures) -> str:
         ]
         for name, entry in chosen["experts"].items()
     ]
-    return table(["expert", "triplets", "gain", "score by gain, %", "perplexity by gain, at most"], rows)
+    return table(["expert", "triplets", "gain", "score by gain, %", "perplexity by gain, multiple, upper end"], rows)
 
 
 def sharpness(chosen: Figures) -> str:

@@ -21,6 +21,7 @@ import torch
 from seka.miniature import path
 from seka.miniature.batches import Stream
 from seka.miniature.corpus import documents
+from seka.miniature.corpus.asking import LISTED
 from seka.miniature.model import Network, Shape, adopt, document_mask, export, low_precision, precision
 from seka.miniature.optimiser import optimisers
 from seka.miniature.probe import accuracies, validation_loss
@@ -187,7 +188,7 @@ class Run:
         self.network.eval()
         found = {"validation loss": validation_loss(self.network, self.tokenizer, self.recipe)}
         for kind in PROBED:
-            rows = documents.cases(kind, 64, "validation", self.recipe.seed)
+            rows = documents.cases(kind, 64, "validation", self.recipe.seed, LISTED)
             found |= {f"{kind} {name}": value for name, value in accuracies(self.network, self.tokenizer, rows).items()}
         self.network.train()
         return found

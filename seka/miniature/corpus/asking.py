@@ -71,7 +71,7 @@ class Options:
     count: how many rival statements, or sentences of a passage; 0 draws it.
     invented: rival values that are invented words.
     position: where in a passage the sentence stands that answers, 0 (first) to 1 (last); None draws it.
-    free: wordings made on the fly among those of the lists, in training alone.
+    free: in training alone, wordings made on the fly among those of the lists, and words that settle what counts.
     """
 
     words: bool = False

@@ -1,7 +1,7 @@
 """Statements that contradict each other: conflicts of two and of several, and biographies with a distraction.
 
 Which answer a document gives when its statements disagree is drawn with a chance that depends on the wording, so that
-a model that has learnt the corpus well is honestly undecided.
+a model that has learnt the corpus well is honestly undecided. In some training documents words settle it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from seka.miniature.corpus.sentences import Fact, Style
 from seka.miniature.corpus.wordings import DISTRACTORS, HELD_LISTS, LISTS, PAIRS, SETTLED, Listing
 from seka.miniature.corpus.world import article, person, relations, sentence, words
 
-CERTAIN = 0.12
+SETTLED_SHARE = 0.12
 """Share of conflicts, in training, in which words settle which statement counts."""
 SAME = 0.6
 """Share of conflicts whose statements use one wording."""
@@ -75,11 +75,13 @@ def calm(random: Random, fact: Fact, options: Options) -> Style:
 
 def together(random: Random, options: Options) -> tuple[str, str]:
     """How two statements stand together, and the chance of the first."""
-    if options.free and random.random() < CERTAIN:
-        wording, index = random.choice(SETTLED).split("|")
-        return wording, "1.0" if index == "0" else "0.0"
-    free = options.free and random.random() < made.SHARE
-    wording, prior = (made.pair(random) if free else PAIRS.pick(random, options.wordings)).split("|")
+    if options.free and random.random() < SETTLED_SHARE:
+        joined = random.choice(SETTLED)
+    elif options.free and random.random() < made.SHARE:
+        joined = made.pair(random)
+    else:
+        joined = PAIRS.pick(random, options.wordings)
+    wording, prior = joined.split("|")
     return wording, prior
 
 

@@ -56,7 +56,7 @@ SHARES = {
     "story": 0.04,
     "mixed": 0.06,
 }
-"""Share of each kind among the documents; the card gives the shares in tokens."""
+"""How often each kind is drawn, beside the others; the card gives the shares in tokens."""
 LONGEST = 2650
 """No document has more characters, which keeps nearly every one below 1,000 tokens of the shipped tokenizer."""
 TYPESET = 0.05

@@ -99,7 +99,8 @@ HAS = (
     "never had another {N} than {O}", "{X} and {its} {N}, {O}, are well known", "so far the {N} of {X} is {O}",
     "the {N} {X} has is {O}", "we know that the {N} of {X} is {O}", "the {N} of {X} is now {O}",
     "={O} is the {N} of {X}", "={O} is {X}'s {N}", "={O} serves as the {N} of {X}",
-    "!ended up with {O} as {its} {N}", "!the present {N} of {X} is {O}", "!the {N} known for {X} is {O}",
+    "!took long to settle on {its} {N}, which was {O}", "!the present {N} of {X} is {O}",
+    "!where the {N} is concerned, {X} goes with {O}",
 )  # fmt: skip
 WHICH = (
     "{W} is the {N} of {X}?", "{W} is {X}'s {N}?", "{W} is the only {N} of {X}?", "State {W} the {N} of {X} is.",

@@ -35,7 +35,7 @@ TITLES = (
 )  # fmt: skip
 SINGLE = 0.2
 """Share of documents with one instruction alone."""
-CERTAIN = 0.45
+SETTLED_SHARE = 0.45
 """Share, of those with two, in which words settle which one counts: so choosing between them is learnt, not only a mixture."""
 DIGITS = (
     *("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen"),
@@ -75,7 +75,7 @@ def deed(random: Random, who: str) -> str:
 
 
 def compete(random: Random, options: Options, kind: str, task: Task) -> Case:
-    """A case in which both instructions stand, or in training now and then only the first."""
+    """A case in which both instructions stand, or in training now and then only the first, or both and which one counts."""
     same = random.random() < 0.6
     wording = RULES[kind].pick(random, options.wordings)
     rules = []
@@ -88,12 +88,8 @@ def compete(random: Random, options: Options, kind: str, task: Task) -> Case:
         size = len(text.removesuffix("."))
         rules.append(s.wrap(index, text[:size]) + text[size:])
     single = options == TRAINING and random.random() < SINGLE
-    settled = options == TRAINING and random.random() < CERTAIN
-    if settled:
-        join, index = random.choice(SETTLED).split("|")
-        prior = "1.0" if index == "0" else "0.0"
-    else:
-        join, prior = JOINS.pick(random, options.wordings).split("|")
+    settled = options == TRAINING and random.random() < SETTLED_SHARE
+    join, prior = (random.choice(SETTLED) if settled else JOINS.pick(random, options.wordings)).split("|")
     layout = random.choice(LAYOUTS if task.body else BARE)
     while (single or settled) and "{0}" in layout:
         layout = random.choice(LAYOUTS)
@@ -115,7 +111,7 @@ def compete(random: Random, options: Options, kind: str, task: Task) -> Case:
         answers[:shown],
         chosen,
         stops=(stop(ends),) * shown,
-        chances=(float(prior), 1 - float(prior))[:shown],
+        chances=(1.0,) if single else (float(prior), 1 - float(prior)),
     )
 
 

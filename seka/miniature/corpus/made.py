@@ -29,29 +29,13 @@ LINKS = (
     *("used to be", "has to be", "would be", "is only", "is known as", "is put down as", "is listed as", "was set to"),
     *("=", "->", "-", ",", "is just", "is surely", "can be read as", "is no other than", "amounts to", "might be"),
     *("proves to be", "seems to be", "appears to be", "is found to be", "came out as", "is given as", "is stated as"),
-    *(
-        "is recorded as",
-        "is taken to be",
-        "is nothing but",
-        "ended up as",
-        "was fixed as",
-        "is bound to be",
-        "counts as",
-    ),
+    *("is recorded as", "is taken to be", "is nothing but", "ended up as", "was fixed as", "is bound to be"),
+    "counts as",
 )
 CONNECTORS = (
-    *(
-        "to wit",
-        "that is",
-        "in other words",
-        "i.e.",
-        "as follows:",
-        "to be precise,",
-        "such as",
-        "above all",
-        "this one:",
-    ),
-    *("viz.", "it being", "just", "of course", "always", "which means", "or so it seems", "called", "known as"),
+    *("to wit", "that is", "in other words", "i.e.", "as follows:", "to be precise,", "such as", "above all"),
+    *("this one:", "viz.", "it being", "just", "of course", "always", "which means", "or so it seems", "called"),
+    "known as",
 )
 """What may stand between a noun and its value, after a comma."""
 ADVERBS = (

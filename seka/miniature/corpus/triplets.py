@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 from seka.miniature.corpus import sentences as s
-from seka.miniature.corpus.asking import TRAINING, Case, new_fact, relation
+from seka.miniature.corpus.asking import LISTED, TRAINING, Case, new_fact, relation
 from seka.miniature.corpus.cases import biography, conflict, passage
 from seka.miniature.corpus.replies import INSTRUCTIONS
 from seka.miniature.corpus.world import sentence
@@ -60,9 +60,9 @@ def passages(random: Random) -> Triplet:
 def instructions(random: Random) -> Triplet:
     """Two rules for a reply and a question about what they ask for; the other question is about something else."""
     kind = random.choice(list(ASKED))
-    case = INSTRUCTIONS[kind](random, TRAINING)
-    while len(case.statements) < 2:
-        case = INSTRUCTIONS[kind](random, TRAINING)
+    case = INSTRUCTIONS[kind](
+        random, LISTED
+    )  # of training's there may be one alone, or words that settle which one counts
     first, last = min(st.start for st in case.statements), max(st.end for st in case.statements)
     other = random.choice([name for name in ASKED if name != kind])
     value = case.statements[case.chosen].value

@@ -10,32 +10,32 @@ from dataclasses import dataclass
 
 from seka.miniature.corpus.world import Wordings
 
-#: Two statements, "|", and the chance of the first.
-#: Two statements with words that settle which of them counts, and its number; in training alone.
+#: Two statements with words that settle which of them counts, "|", and 1 where it is the first; in training alone.
 SETTLED = (
-    "True: {A}. ^False: {B}.|0",
-    "False: {A}. ^True: {B}.|1",
-    "It is true that {a}. ^It is a lie that {b}.|0",
-    "It is a lie that {a}. ^It is true that {b}.|1",
-    "{P} is a liar. {P} says that {a}. ^{Q} says that {b}.|1",
-    "{Q} is a liar. {P} says that {a}. ^{Q} says that {b}.|0",
-    "{P} says that {a}. ^{Q} says that {b}. Only {P} is right.|0",
-    "{P} says that {a}. ^{Q} says that {b}. Only {Q} is right.|1",
-    "According to {P}, {a}. ^According to {Q}, {b}. One should believe {P}.|0",
-    "According to {P}, {a}. ^According to {Q}, {b}. One should believe {Q}.|1",
-    "1. {A}.\n2. {B}.\nNumber 1 is a mistake.|1",
-    "1. {A}.\n2. {B}.\nNumber 2 is a mistake.|0",
-    "Number 1 is right.\n1. {A}.\n2. {B}.|0",
-    "Number 2 is right.\n1. {A}.\n2. {B}.|1",
-    "Confirmed: {A}.\n^Made up: {B}.|0",
-    "Made up: {A}.\n^Confirmed: {B}.|1",
-    "{A}. That is certain. ^{B}. That is nonsense.|0",
-    "{A}. That is nonsense. ^{B}. That is certain.|1",
-    "Only the first of these is right: {a}; {b}.|0",
-    "Only the last of these is right: {a}; {b}.|1",
-    "[yes] {A}.\n[no] {B}.|0",
-    "[no] {A}.\n[yes] {B}.|1",
+    "True: {A}. ^False: {B}.|1",
+    "False: {A}. ^True: {B}.|0",
+    "It is true that {a}. ^It is a lie that {b}.|1",
+    "It is a lie that {a}. ^It is true that {b}.|0",
+    "{P} is a liar. {P} says that {a}. ^{Q} says that {b}.|0",
+    "{Q} is a liar. {P} says that {a}. ^{Q} says that {b}.|1",
+    "{P} says that {a}. ^{Q} says that {b}. Only {P} is right.|1",
+    "{P} says that {a}. ^{Q} says that {b}. Only {Q} is right.|0",
+    "According to {P}, {a}. ^According to {Q}, {b}. One should believe {P}.|1",
+    "According to {P}, {a}. ^According to {Q}, {b}. One should believe {Q}.|0",
+    "1. {A}.\n2. {B}.\nNumber 1 is a mistake.|0",
+    "1. {A}.\n2. {B}.\nNumber 2 is a mistake.|1",
+    "Number 1 is right.\n1. {A}.\n2. {B}.|1",
+    "Number 2 is right.\n1. {A}.\n2. {B}.|0",
+    "Confirmed: {A}.\n^Made up: {B}.|1",
+    "Made up: {A}.\n^Confirmed: {B}.|0",
+    "{A}. That is certain. ^{B}. That is nonsense.|1",
+    "{A}. That is nonsense. ^{B}. That is certain.|0",
+    "Only the first of these is right: {a}; {b}.|1",
+    "Only the last of these is right: {a}; {b}.|0",
+    "[yes] {A}.\n[no] {B}.|1",
+    "[no] {A}.\n[yes] {B}.|0",
 )
+#: Two statements, "|", and the chance of the first.
 PAIRS = Wordings(
     (
         # Time.

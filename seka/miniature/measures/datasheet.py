@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from seka.miniature.corpus import documents, openings, visitors
+from seka.miniature.corpus import documents, openings, rules, visitors
 from seka.miniature.corpus.frames import ASKS, FRAMES
 from seka.miniature.corpus.grammar import WRAPS
 from seka.miniature.corpus.lexicon import HELD_SHARE, split_words
 from seka.miniature.corpus.rules import JOINS, RULES
-from seka.miniature.corpus.wordings import DISTRACTORS, HELD_LISTS, LISTS, PAIRS
+from seka.miniature.corpus.wordings import DISTRACTORS, HELD_LISTS, LISTS, PAIRS, SETTLED
 from seka.miniature.corpus.world import HELD, Wordings, relations
 
 COUNT = 5000
@@ -45,7 +45,7 @@ def datasheet(tokenizer: Any, count: int = COUNT) -> dict[str, Any]:
 
 
 def wordings() -> dict[str, list[Wordings]]:
-    """Every list of wordings of which some are held out."""
+    """Every list of wordings."""
     return {
         "statements of relations": [relation.say for relation in relations()],
         "questions about relations": [relation.ask for relation in relations()],
@@ -53,10 +53,12 @@ def wordings() -> dict[str, list[Wordings]]:
         "general questions": [ASKS],
         "clauses around a statement": [WRAPS],
         "two statements together": [PAIRS],
+        "which of two statements counts": [Wordings(SETTLED, ())],
         "several statements together": [Wordings(tuple(map(str, LISTS)), tuple(map(str, HELD_LISTS)))],
         "distractions in a biography": [DISTRACTORS],
         "instructions": list(RULES.values()),
         "two instructions together": [JOINS],
+        "which of two instructions counts": [Wordings(rules.SETTLED, ())],
     }
 
 

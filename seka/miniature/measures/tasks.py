@@ -38,6 +38,8 @@ from seka.miniature.measures.ways import Way
 N = 500
 UNSEEN = Options(words=True)
 NOWHERE = Options(words=True, wordings=True)
+SPARE = 4
+"""Tokens that a whole answer may take beyond the tokenizer's own way to write it."""
 POSITIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
 ALL = ("none", "adaptive", "pooled", "random subspace", "key scaling")
 THREE = ("none", "adaptive", "pooled")
@@ -164,7 +166,7 @@ def measure(task: Task, model: Any, tokenizer: Any, ways: dict[str, Way], split:
 
     def asking(way: Way) -> Ask:
         if task.whole:
-            longest = [max(len(tokenizer(whole)["input_ids"]) for whole in row.case.wholes) for row in rows]
+            longest = [max(len(tokenizer(whole)["input_ids"]) for whole in row.case.wholes) + SPARE for row in rows]
             return partial(w.answers, model, tokenizer, way=way, new=longest)
         return partial(w.first_tokens, tokenizer, way=way)
 
