@@ -20,7 +20,6 @@ from seka.miniature.measures.ways import key_scaling
 from seka.miniature.strength import (
     GAINS,
     HARM,
-    PLATEAU,
     Strength,
     choose_gain,
     choose_layers,
@@ -59,7 +58,7 @@ def test_the_rule_for_gains(name: str, most: float) -> None:
     gain, scores = choose_gain(score, harm)
     allowed = [g for g in GAINS if g <= most] or [GAINS[0]]
     best = max(map(curve, allowed))
-    assert gain == min(g for g in allowed if curve(g) >= best - PLATEAU - 1e-9)
+    assert gain == min(g for g in allowed if curve(g) == best)
     assert scores == {g: curve(g) for g in asked}
     assert len(asked) == len(set(asked))
     assert set(asked) <= set(allowed)

@@ -185,9 +185,8 @@ def experts(sections: Figures, chosen: Figures) -> str:
 training alone, and `pooled` from all kinds. Layers, strengths and the router's sharpness were chosen on validation
 rows, {chosen["rows"]} of each task, words unseen, half of them in unseen wordings. Score: the mean of "both ways" over
 the rows of {findings.listed(list(SCORED))}. Of the gains that do no harm, which leave a story's perplexity at most at
-{HARM:g} times the unsteered one ({STORIES} validation stories, the upper end of the 95 % interval), the smallest was taken
-whose score is at most {100 * PLATEAU:g} points below the best of them; where every gain does harm, the smallest. `learn`
-recomputes these tables.
+{HARM:g} times the unsteered one ({STORIES} validation stories, the upper end of the 95 % interval), the one that scores best
+was taken; where every gain does harm, the smallest. `learn` recomputes these tables.
 
 Keys are steered in the layers `{sections["strength"]["layers"]}`: of the choices tried with `pooled` that do no harm
 at their gain the one that scores best; where all do harm, the one that does least.

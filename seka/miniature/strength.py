@@ -21,12 +21,12 @@ from seka.projections import Projection
 from seka.routing import Router
 from seka.steering import Steering
 
-GAINS = (0.03, 0.05, 0.08, 0.12, 0.15, 0.18, 0.22, 0.27, 0.33, 0.4, 0.5, 0.6, 0.8, 1.0)
-LAYERS = ("all", "last6", "last5", "last4", "last3", "last2", "last1")
+GAINS = (0.03, 0.05, 0.08, 0.12, 0.15, 0.18, 0.22, 0.27, 0.33, 0.4, 0.45, 0.5, 0.55, 0.6, 0.8, 1.0)
+LAYERS = ("all", "last4", "last3", "last2", "last1")
 """The choices of layers that are tried; a key of an early layer feeds everything above it, wanted or not."""
 SHARPNESS = (1.0, 4.0, 8.0, 16.0)
 PLATEAU = 0.01
-"""How far below the best score a gain may be to count as good as the best; more strength would only cost."""
+"""How far below the best score another one may be to count as good as it: a few rows are no difference."""
 HARM = 1.02
 """Perplexity of a story after a marked sentence, as a multiple of the unsteered one, up to which a gain does no harm: the
 upper end of its 95 % interval is meant, so that other stories seldom find more."""
@@ -70,10 +70,10 @@ class Strength:
 
 
 def choose_gain(score: Callable[[float], float], harm: Callable[[float], float]) -> tuple[float, dict[float, float]]:
-    """Of the GAINS that do no harm the smallest whose score is at most PLATEAU below the best of them; and the scores asked for.
+    """Of the GAINS that do no harm the one that scores best, of equals the smallest; and the scores asked for.
 
     Where the smallest one does harm, that one. Harm is taken to grow with the gain. Scores are asked for from the largest
-    harmless gain down, until one is further below the best.
+    harmless gain down, until one is more than PLATEAU below the best.
     """
     allowed = GAINS[: max(1, bisect_right(GAINS, HARM, key=harm))]
     scores: dict[float, float] = {}
@@ -81,7 +81,7 @@ def choose_gain(score: Callable[[float], float], harm: Callable[[float], float])
         scores[gain] = score(gain)
         if scores[gain] < _below(scores, PLATEAU):
             break
-    return min(gain for gain, value in scores.items() if value >= _below(scores, PLATEAU)), scores
+    return max(scores, key=lambda gain: (scores[gain], -gain)), scores
 
 
 def choose_layers(found: Mapping[str, Strength]) -> str:

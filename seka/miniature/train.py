@@ -2,7 +2,9 @@
 
 The learning rates follow the share of the budget that is used up, and the budget is minutes or steps. Everything that
 the next step depends on is in the checkpoint, so a run with a budget in steps that was stopped goes on as if nothing had
-happened; what minutes come to depends on the machine.
+happened; what minutes come to depends on the machine. On Linux, huge pages and memory that is kept made a step on two cores
+1.2 (windows of 192) to 1.6 times (of 512) as fast: GLIBC_TUNABLES=glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=8589934592:
+glibc.malloc.trim_threshold=17179869184:glibc.malloc.top_pad=268435456 (one line) before the command.
 """
 
 from __future__ import annotations

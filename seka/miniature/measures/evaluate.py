@@ -17,7 +17,8 @@ from seka.miniature.corpus.documents import CASES
 from seka.prompts import Prompt
 
 SEED = 0
-VALIDATION, TEST = "validation", "test"
+VALIDATION, TEST = "validation", "test 2"
+"""Test rows are drawn anew, under another number, where anything was chosen after a card of them had been read."""
 
 
 @dataclass(frozen=True)
