@@ -115,6 +115,11 @@ def test_positions_and_side_effects_are_judged_too(figures):
     assert "side effect" not in findings.reached(sections)
     tilted = changed(sections, "tasks", "long passage, at 100 %", "adaptive", "marked", to=rate(84, 100))
     assert "flat when marked" in findings.reached(tilted)
+    for lowest, good in ((95, True), (94, False)):  # five points apart are flat, whatever 1.0 - 0.95 is in floats
+        there = sections
+        for place, hits in zip((0, 25, 50, 75, 100), (100, lowest, 97, 100, 98), strict=True):
+            there = changed(there, "tasks", f"long passage, at {place} %", "adaptive", "marked", to=rate(hits, 100))
+        assert ("flat when marked" not in findings.reached(there)) == good
     harmful = changed(sections, "perplexity", "adaptive", "multiple", to=1.021)
     assert "side effect" in findings.reached(harmful)
     count = len(targets.TARGETS) + 2

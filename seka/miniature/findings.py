@@ -8,7 +8,7 @@ from typing import Any
 from seka import effects
 from seka.miniature.targets import DEFAULT, FLAT, HARMLESS, apart, by_position, value, verdicts
 
-LEARNT = {"pooled": "one expert (`pooled`)", "adaptive": "the mixed experts (`adaptive`)"}
+LEARNT = {"pooled": "one expert (`pooled`)", "adaptive": "the mixture of experts (`adaptive`)"}
 
 
 def points(share: float) -> str:
