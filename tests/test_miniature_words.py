@@ -185,7 +185,7 @@ def test_made_wordings_have_their_slots_and_never_say_what_is_kept():
         assert both not in beside
 
 
-LOOSE = {"p": 1, "v": 1, "w": 1, "l": 3, "s": 3, "c": 3, "j": 1, "k": 1}
+LOOSE = {"p": 1, "v": 1, "w": 1, "l": 3, "s": 3, "c": 3, "k": 1}
 """Slots of made statements, and how many words of any kind may stand there for the likeness below."""
 
 
@@ -198,8 +198,8 @@ def alike(template: str) -> re.Pattern[str]:
             found += re.escape(part)
         elif part in "XNV":
             found += re.escape("{" + part + "}")
-        elif part == "d":
-            found += "(" + "|".join(map(re.escape, made.ADVERBS)) + ")"
+        elif part in "dj":
+            found += "(" + "|".join(map(re.escape, made.ADVERBS if part == "d" else world.words("adjective"))) + ")"
         else:
             found += r"[^ {},]+( [^ {},]+)" + "{0," + str(LOOSE[part] - 1) + "}"
     return re.compile(found, re.IGNORECASE)
