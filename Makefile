@@ -7,7 +7,7 @@ app: .venv/ready
 	.venv/bin/python app/main.py
 
 test: .venv-test/ready
-	.venv-test/bin/python -m pytest -n auto --dist loadfile
+	.venv-test/bin/python -m pytest -n auto --dist loadgroup
 
 lint: .venv-test/ready
 	.venv-test/bin/ruff check .

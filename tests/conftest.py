@@ -35,6 +35,14 @@ settings.register_profile("seka", deadline=None)  # a busy machine is no failure
 settings.load_profile("seka")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With several workers, one has all browser tests, since two pages at once starve each other, and files stay whole."""
+    for item in items:
+        browser = item.get_closest_marker("browser")
+        item.add_marker(pytest.mark.xdist_group("browser" if browser else item.path.name))
+
+
 @cache
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """Byte-level BPE of about 300 pieces whose offsets include the leading blank, as Qwen's do."""
