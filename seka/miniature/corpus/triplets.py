@@ -60,9 +60,8 @@ def passages(random: Random) -> Triplet:
 def instructions(random: Random) -> Triplet:
     """Two rules for a reply and a question about what they ask for; the other question is about something else."""
     kind = random.choice(list(ASKED))
-    case = INSTRUCTIONS[kind](
-        random, LISTED
-    )  # of training's there may be one alone, or words that settle which one counts
+    # In training's cases an instruction may stand alone, or words settle which one counts.
+    case = INSTRUCTIONS[kind](random, LISTED)
     first, last = min(st.start for st in case.statements), max(st.end for st in case.statements)
     other = random.choice([name for name in ASKED if name != kind])
     value = case.statements[case.chosen].value
