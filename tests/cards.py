@@ -129,6 +129,27 @@ def training() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def recipes() -> dict[str, Any]:
+    """What recipes_figures.json may hold: the run that was finished, and another one."""
+    own = training()["recipe"]
+
+    def run(value: float, **other: Any) -> dict[str, Any]:
+        return {
+            "recipe": {"seed": 0, "tokens": 6144, **own, "minutes": 15.0, **other},
+            "steps": 200,
+            "tokens": 2_500_000,
+            "minutes": 15.0,
+            "documents": training().get("documents"),
+            "tasks": {"conflict": {"read": rate(190, 200), "followed": rate(round(200 * value), 200)}},
+            "mean": between(value, value - 0.03, value + 0.03),
+            "difference to the best": between(value - 0.8, value - 0.82, value - 0.78),
+            "perplexity": {"n": 100, "multiple": 1.01, "low": 1.005, "high": 1.015},
+        }
+
+    strength = {"gain": 0.2, "sharpness": 8.0, "layers": "last2"}
+    return {"rows": 200, "strength": strength, "runs": {"a": run(0.8), "b": run(0.7, seed=7)}}
+
+
 def chosen() -> dict[str, Any]:
     """What experts_figures.json may hold."""
     scored = {"gain": 0.2, "scores": {"0.1": 0.5, "0.2": 0.9}, "perplexity": {"0.2": 1.01}}

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cards import between, chosen, invented, rate, training
+from cards import between, chosen, invented, rate, recipes, training
 
 from seka.__main__ import main
 from seka.miniature import card, check, findings, tables, targets
@@ -192,7 +192,7 @@ def test_words_for_a_wrong_mark(sections):
 
 
 def test_the_card_holds_every_section_and_its_tables_are_whole(figures):
-    text = render(figures, training(), chosen())
+    text = render(figures, training(), chosen(), recipes())
     for heading in ("Results", "Training", "Corpus", "Experts", "How experts are weighed", "Both maps of the heads",
                     "The ways at the same side effect", "Side effects", "What it cannot do", "Measured again"):  # fmt: skip
         assert f"\n## {heading}\n" in text, heading
@@ -200,10 +200,13 @@ def test_the_card_holds_every_section_and_its_tables_are_whole(figures):
     assert len(blocks) >= 10 + len(figures["sections"]["tasks"])
     for block in blocks:
         assert len({line.count("|") for line in block.strip().splitlines()}) == 1, block
-    assert "--rate 0.75 --tokens 12288 --start THE_STAGE_BEFORE --ship" in text
+    assert "--rate 0.75 --tokens 12288 --start THE_STAGE_IT_BEGINS_WITH --ship" in text
     assert "| 2 | stage 1 | this one |" in text
     assert "| 1 | drawn weights | another one |" in text
     assert "| `last2` | 0.2 | 90.0 | 1.010 |" in text
+    assert "| `a`, finished | 0 | 12,288 | 0.015, 0.003 | 15 | 200 | 2.5 | 95.0 | 80.0 (77.0 to 83.0) | 0.0 (" in text
+    assert "| `b` | 7 | 12,288 |" in text
+    assert "-10.0 (-12.0 to -8.0)" in text
     assert "None" not in text
     assert "nan" not in text.lower().split()
 
@@ -236,7 +239,7 @@ def folder(tmp_path: Path, figures: dict[str, Any], monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(card.Shipped, "load", lambda: None)
     monkeypatch.setattr(card, "measured", lambda names, *_: {name: figures["sections"][name] for name in names})
     monkeypatch.setattr(check, "measured", lambda names, *_: {name: figures["sections"][name] for name in names})
-    for kind, values in (("training", training()), ("experts", chosen())):
+    for kind, values in (("training", training()), ("experts", chosen()), ("recipes", recipes())):
         (tmp_path / f"{kind}_figures.json").write_text(json.dumps(values))
     return tmp_path
 

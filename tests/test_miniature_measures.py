@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from cards import chosen, invented, training
+from cards import chosen, invented, recipes, training
 from conftest import build_model, build_tokenizer
 from setting import invent
 
@@ -200,7 +200,7 @@ def test_what_is_measured_is_what_is_rendered():
         assert shape(found[section], depth) == shape(figures["sections"][section], depth), section
     for section in ("heads", "datasheet"):
         assert list(found[section]) == list(figures["sections"][section])
-    assert "## Results" in render({**figures, "sections": found}, training(), chosen())
+    assert "## Results" in render({**figures, "sections": found}, training(), chosen(), recipes())
     with pytest.raises(ValueError, match="no section 'nothing'"):
         measured(["nothing"])
 

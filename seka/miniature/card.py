@@ -19,6 +19,8 @@ from seka.miniature.render import render
 FIGURES, CARD = path() / "figures.json", path() / "README.md"
 KEPT = ("files", "seconds", "sections")
 ROWS = "rows"
+MADE = {"training": "train --ship", "experts": "learn", "recipes": "compare RUN ... --keep"}
+"""{beginning of a file's name: what makes it}: what the card tells beside figures.json."""
 Report = Callable[[str], None]
 
 
@@ -67,15 +69,15 @@ def card(figures: dict[str, Any]) -> str:
             f"{name(FIGURES)} lacks {', '.join(missing)}; measure: python -m seka miniature card --sections {' '.join(missing)}"
         )
     told = {}
-    for key in ("training", "experts"):
+    for key, command in MADE.items():
         file = path() / f"{key}_figures.json"
         try:
             told[key] = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ValueError(
-                f"{name(file)} could not be read ({error}); python -m seka miniature train and learn write these files"
+                f"{name(file)} could not be read ({error}); it is written by python -m seka miniature {command}"
             ) from None
-    return render(figures, told["training"], told["experts"])
+    return render(figures, told["training"], told["experts"], told["recipes"])
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -23,14 +23,16 @@ pipeline_tag: text-generation
 Figures = Mapping[str, Any]
 
 
-def render(figures: Figures, training: Figures, chosen: Figures) -> str:
-    """The whole card. figures: what figures.json holds; training, chosen: training_figures.json and experts_figures.json."""
+def render(figures: Figures, training: Figures, chosen: Figures, recipes: Figures) -> str:
+    """The whole card. figures: what figures.json holds; training, chosen, recipes: what training_figures.json,
+    experts_figures.json and recipes_figures.json hold."""
     sections = figures["sections"]
     parts = [
         FRONT,
         INTRODUCTION,
         results(sections),
         trained(training),
+        compared(recipes, training),
         corpus(sections["datasheet"]),
         experts(sections, chosen),
         "## How experts are weighed\n\n" + ROUTING,
@@ -118,7 +120,13 @@ def trained(training: Figures) -> str:
     command += f" --rate {speed:g}" if speed != 1 else ""
     tokens = recipe.get("tokens", Recipe.tokens)
     command += f" --tokens {tokens}" if tokens != Recipe.tokens else ""
-    command += " --start THE_STAGE_BEFORE" if recipe.get("start") else ""
+    command += " --start THE_STAGE_IT_BEGINS_WITH" if recipe.get("start") else ""
+    taken = training.get("mean of")
+    made = f"`{command} --ship` was the last stage."
+    if taken:
+        made = f"""`{command}` was the last stage. The shipped weights are the mean of those
+of stages {findings.listed([str(number) for number in taken])}, `python -m seka miniature average RUN ... --ship`: a
+mean of runs with one beginning often reads better than any of them (Wortsman et al. 2022, "Model soups")."""
     return f"""## Training
 
 {training["parameters"] / 1e6:.2f} M parameters: {shape["layers"]} layers, width {shape["width"]}, {shape["heads"]}
@@ -126,7 +134,7 @@ query and {shape["kv_heads"]} key heads of {shape["head_width"]}, SwiGLU {shape[
 {shape["vocabulary"]:,}, context {shape["context"]:,}, embedding and output shared.
 
 {tables.stages(training)}
-`{command} --ship` was the last stage. Together {minutes:.0f} minutes of training time. A stage that begins with
+{made} Together {minutes:.0f} minutes of training time. A stage that begins with
 another's weights takes a fresh optimiser; with another tokenizer, a token's embedding begins as the mean of those
 of the same text there. "Skipping" documents leave out positions from a random place on, so that short ones teach to
 look far back (PoSE). Losses are nats per token, the training loss with answers weighed as the table says, and
@@ -135,6 +143,26 @@ of tokens on another machine, so these weights cannot be trained again bit by bi
 seed, thread count and version of torch. A stage that was ended before its budget has the minutes it took in brackets.
 Muon on the matrices inside layers, AdamW on the rest, constant rate, then linearly to 0.
 """
+
+
+def compared(recipes: Figures, training: Figures) -> str:
+    """Recipes and seeds side by side, before one was finished."""
+    strength, runs = recipes["strength"], recipes["runs"].values()
+    began = "the weights of an earlier stage" if all(run["recipe"]["start"] for run in runs) else "what the table says"
+    finished = any(tables.finished(run, training) for run in runs)
+    went_on = " The one that was finished went on from there, at the rates of a longer budget." if finished else ""
+    return f"""### Recipes and seeds
+
+`python -m seka miniature compare RUN ... --keep` compared short runs, which began with {began}, on
+{recipes["rows"]} validation rows of each task. Experts were learnt on each run's model and mixed, all at sharpness
+{strength["sharpness"]:g} and gain {strength["gain"]:g} in the layers `{strength["layers"]}`, which had been chosen for
+earlier weights; side effects are therefore not equal (a story's perplexity, as under "Side effects", on validation
+rows). *read*: the unsteered answer is one of the rivals'. *followed*: the answer follows the mark, of two rivals in
+both directions, of more the less likely one; instructions by whole answers, the rest by first tokens. Both are means
+over the tasks of the second table. Intervals are bootstraps over rows, paired for the difference to the best run;
+another seed moves the figures as well, and the best of several looks better than it is.{went_on}
+
+{tables.recipes(recipes, training)}"""
 
 
 def corpus(sheet: Figures) -> str:
@@ -158,7 +186,7 @@ be copied. In training, general wordings, questions, whole relations and ways to
 made from known and invented words at random, so that reading does not hang on lists; evaluation draws from the lists
 alone. In
 {100 * cases.SETTLED_SHARE:.0f} % of the training conflicts and {100 * instructions.SETTLED_SHARE:.0f} % of the pairs of
-instructions, words such as "Only the last of these counts" settle which one holds, so that choosing is learnt, too; no
+instructions, words settle which one holds ("Only the last of these is right", "Follow rule 2"), so that choosing is learnt, too; no
 row of evaluation has them.
 
 Held out by hash: {100 * sheet["held share"]:.0f} % of words and names ({kept:,} in training, {held:,} held out;
@@ -250,9 +278,10 @@ def again(figures: Figures) -> str:
     minutes = sum(figures["seconds"].values()) / 60
     return f"""## Measured again
 
-`python -m seka miniature check` measures every figure above anew, on the same rows and from the shipped files, and
-fails when a rate is off by more than half a point; `--short` does so for the first rows of two tasks. What `train`
-and `learn` told of themselves (the tables of stages, strengths and sharpness) is made again by those commands.
+`python -m seka miniature check` measures every figure of test rows above anew, on the same rows and from the shipped
+files, and fails when a rate is off by more than half a point; `--short` does so for the first rows of two tasks. What
+`train`, `compare` and `learn` told of themselves (stages, recipes, strengths and sharpness) is made again by those
+commands; the weights of runs that were not finished are not in the repository.
 Measuring took {minutes:.0f} minutes on {figures["threads"]} threads. `figures.json` holds the figures and the
 sha256 of the files that they were measured from; the check fails as well when a file is another one.
 """

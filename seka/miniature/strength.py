@@ -21,7 +21,7 @@ from seka.projections import Projection
 from seka.routing import Router
 from seka.steering import Steering
 
-GAINS = (0.03, 0.05, 0.08, 0.12, 0.15, 0.18, 0.22, 0.27, 0.33, 0.4, 0.45, 0.5, 0.55, 0.6, 0.8, 1.0)
+GAINS = (0.03, 0.05, 0.08, 0.12, 0.15, 0.18, 0.22, 0.27, 0.33, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)
 LAYERS = ("all", "last4", "last3", "last2", "last1")
 """The choices of layers that are tried; a key of an early layer feeds everything above it, wanted or not."""
 SHARPNESS = (1.0, 4.0, 8.0, 16.0)

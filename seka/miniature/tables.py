@@ -8,6 +8,7 @@ from typing import Any
 from seka.miniature.findings import order
 from seka.miniature.measures.tasks import TASKS
 from seka.miniature.targets import DEFAULT, FLAT, HARMLESS, apart, by_position, met, verdicts
+from seka.miniature.train import FREE
 
 Figures = Mapping[str, Any]
 
@@ -98,7 +99,8 @@ def positions(sections: Figures) -> str:
 def stages(training: Figures) -> str:
     """The runs that made the weights, one after the other."""
     rows = []
-    for number, stage in enumerate([*training.get("before", []), training], 1):
+    every = [*training.get("before", []), training]
+    for number, stage in enumerate(every, 1):
         recipe, last = stage["recipe"], stage["last"]
         shape = recipe["shape"]
         budget = f"{recipe['steps']} steps" if recipe["steps"] else f"{recipe['minutes']:g} minutes"
@@ -107,7 +109,7 @@ def stages(training: Figures) -> str:
         rows.append(
             [
                 str(number),
-                f"stage {number - 1}" if recipe.get("start") else "drawn weights",
+                _beginning(every, number) if recipe.get("start") else "drawn weights",
                 _corpus(stage, training),
                 f"{budget}, {stage['threads']} {stage['device']} threads",
                 f"{shape['vocabulary']:,}",
@@ -133,6 +135,56 @@ def stages(training: Figures) -> str:
         "rates (Muon, AdamW)",
     ]
     return table([*head, "weight of answers", "skipping", "training loss", "validation loss"], rows)  # fmt: skip
+
+
+def recipes(found: Figures, training: Figures) -> str:
+    """The runs compared: what sets them apart and what they came to; the one that was finished is marked."""
+    rows = []
+    for name, one in found["runs"].items():
+        recipe, tasks = one["recipe"], one["tasks"].values()
+        read = sum(task["read"]["hits"] / task["read"]["n"] for task in tasks) / len(tasks)
+        rows.append(
+            [
+                f"`{name}`" + (", finished" if finished(one, training) else ""),
+                str(recipe["seed"]),
+                f"{recipe['tokens']:,}",
+                f"{recipe['muon']:g}, {recipe['adam']:g}",
+                f"{one['minutes']:.0f}",
+                f"{one['steps']:,}",
+                f"{one['tokens'] / 1e6:.1f}",
+                f"{100 * read:.1f}",
+                between(one["mean"]),
+                between(one["difference to the best"]),
+                multiple(one["perplexity"]),
+            ]
+        )
+    head = ["run", "seed", "tokens of a step", "rates (Muon, AdamW)", "minutes", "steps", "M tokens", "read, %"]
+    means = table([*head, "followed, %", "difference to the best, points", "story's perplexity, multiple"], rows)
+    tasks = list(next(iter(found["runs"].values()))["tasks"])
+    each = [
+        [f"`{name}`", *(percent(one["tasks"][task]["followed"]) for task in tasks)]
+        for name, one in found["runs"].items()
+    ]
+    return means + "\n" + table(["run: followed, %", *(f"`{task}`" for task in tasks)], each)
+
+
+def finished(run: Figures, training: Figures) -> bool:
+    """Whether a compared run is the one that the shipped weights come from, which may have been given more time."""
+    mine, shipped = run["recipe"], training["recipe"]
+    same = all(mine.get(key) == shipped.get(key) for key in {*mine, *shipped} - set(FREE))
+    return same and run["documents"] == training.get("documents")
+
+
+def between(some: Figures) -> str:
+    """A share, or a difference of shares, with its interval, times 100."""
+    return f"{100 * some['value']:.1f} ({100 * some['low']:.1f} to {100 * some['high']:.1f})"
+
+
+def _beginning(stages: Sequence[Figures], number: int) -> str:
+    """Whose weights stage `number` (from 1) began with: the one before it, where it names no other, or a mean of several."""
+    after = stages[number - 1].get("after", number - 1)
+    taken = stages[after - 1].get("mean of")
+    return f"the mean of stages {', '.join(map(str, taken))}" if taken else f"stage {after}"
 
 
 def _corpus(stage: Figures, last: Figures) -> str:
@@ -223,10 +275,7 @@ def spread(sections: Figures) -> str:
     rows = []
     for name in order(sections["spread"]):
         way = found[name]
-        mean, more = (
-            f"{100 * some['value']:.1f} ({100 * some['low']:.1f} to {100 * some['high']:.1f})"
-            for some in (way["mean"], way["over key scaling"])
-        )
+        mean, more = between(way["mean"]), between(way["over key scaling"])
         gain = "" if way["gain"] is None else f"{way['gain']:.3g}"
         rows.append([f"`{name}`", gain, f"{way['spill']:.3f}", mean, more, *map(percent, way["tasks"].values())])
     tasks = [f"`{task}`" for task in next(iter(found.values()))["tasks"]]

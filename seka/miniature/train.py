@@ -252,7 +252,7 @@ def ship(run: Run, folder: Path) -> None:
         "threads": torch.get_num_threads(),
         "last": lines[-1] | run.figures(),
         "shares": shares(run),
-        "documents": documents.digest(run.recipe.seed),
+        "documents": documents.digest(),
     }
     (folder / "training_figures.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
 

@@ -41,20 +41,21 @@ TEXTS: dict[str, Callable[[Random], str]] = {
 SHARES = {
     "conflict": 0.18,
     "several": 0.09,
-    "biography": 0.06,
+    "biography": 0.05,
     "passage": 0.14,
     "long passage": 0.014,
     "override": 0.02,
     **dict.fromkeys(INSTRUCTIONS, 0.017),
-    **dict.fromkeys(("number", "pick", "form", "opening", "bullet"), 0.03),
-    **dict.fromkeys(("pronouns", "choice"), 0.04),
+    **dict.fromkeys(("number", "pick", "form", "choice"), 0.025),
+    **dict.fromkeys(("quote", "greeting", "order"), 0.03),
+    **dict.fromkeys(("opening", "bullet", "replace", "pronouns"), 0.045),
     "records": 0.03,
     "dialogue": 0.03,
     "copying": 0.02,
     "fact": 0.005,
     "statements": 0.01,
     "story": 0.04,
-    "mixed": 0.06,
+    "mixed": 0.07,
 }
 """How often each kind is drawn, beside the others; the card gives the shares in tokens."""
 LONGEST = 2650
@@ -100,11 +101,11 @@ def documents(seed: int, split: str = "training", start: int = 0) -> Iterator[st
         start += 1
 
 
-def digest(seed: int, count: int = 500) -> str:
-    """What tells one state of the corpus from another: the sha256 of its first training documents."""
+def digest(count: int = 500) -> str:
+    """What tells one state of the corpus from another, whatever a run's seed: the sha256 of its first documents of seed 0."""
     told = hashlib.sha256()
     for index in range(count):
-        told.update(draw(seed, "training", index).text.encode() + b"\0")
+        told.update(draw(0, "training", index).text.encode() + b"\0")
     return told.hexdigest()
 
 

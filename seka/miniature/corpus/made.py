@@ -92,7 +92,6 @@ NAMED = (
     "{X} {v} {p} {j} {N}, {c} {V}",
     "the {N} {p} {X}, {c} {V}",
     "{X} {v} {V} as {N}",
-    "{s} {v} {X} {V} as the {N}",
     "{X} {v} as {N} {V}",
     "{X} {w} {V} {w} {N}",
     "{X} {w} {w} {N} {V}",

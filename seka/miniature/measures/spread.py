@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from seka.miniature.measures import ways as w
-from seka.miniature.measures.evaluate import VALIDATION, Rate, asked_for, draw, followed, heeded
+from seka.miniature.measures.evaluate import VALIDATION, Rate, draw
 from seka.miniature.measures.shipped import Shipped
 from seka.miniature.measures.sideeffects import matched, spill
-from seka.miniature.measures.tasks import TASKS, UNSEEN, Task, rows_of, written
+from seka.miniature.measures.tasks import TASKS, UNSEEN, follows, rows_of, written
 from seka.miniature.measures.ways import Way
 
 TARGET = 0.05
@@ -57,7 +57,10 @@ def spread(here: Shipped, most: int) -> dict[str, Any]:
     rows = {name: rows_of(task, here.tokenizer) for name, task in graded.items()}
     for name, make in made(here).items():
         way, gain = strong(make, lambda way: harm(way=way))
-        hits[name] = {task: followed_rows(graded[task], rows[task], here.tokenizer, way) for task in GRADED}
+        hits[name] = {
+            title: torch.tensor(follows(task, rows[title], here.model, here.tokenizer, way), dtype=torch.float64)
+            for title, task in graded.items()
+        }
         found[name] = {
             "gain": None if gain is None else round(gain, 4),
             "spill": round(harm(way=way), 4),
@@ -75,13 +78,6 @@ def strong(make: Way | Made, harm: Callable[[Way], float]) -> tuple[Way, float |
         return make, None
     gain = matched(lambda gain: harm(make(gain)), TARGET)
     return make(gain), gain
-
-
-def followed_rows(task: Task, rows: list[Any], tokenizer: Any, way: Way) -> Tensor:
-    """(N,) 1 where the answer follows the mark: of two rivals in both directions, else the marked one's."""
-    ask = partial(w.first_tokens, tokenizer, way=way)
-    hits = heeded(rows, ask, asked_for) if task.count == "one" else [all(pair) for pair in followed(rows, ask)]
-    return torch.tensor(hits, dtype=torch.float64)
 
 
 def interval(values: Mapping[str, Tensor], draws: int = DRAWS) -> dict[str, float]:

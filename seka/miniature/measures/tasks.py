@@ -28,6 +28,7 @@ from seka.miniature.measures.evaluate import (
     distracted,
     draw,
     first_right,
+    followed,
     heeded,
     ignored,
     unsteered,
@@ -159,22 +160,32 @@ def rows_of(task: Task, tokenizer: Any, split: str = TEST) -> list[Row]:
     return draw(task.kind, task.n, split, tokenizer, task.options, 1 if task.count == "sentences" else 2)
 
 
+def asking(task: Task, rows: Sequence[Row], model: Any, tokenizer: Any, way: Way) -> tuple[Ask, Right]:
+    """What comes out for marked prompts of the task's rows, and whether it is right: whole answers or first tokens."""
+    if not task.whole:
+        return partial(w.first_tokens, tokenizer, way=way), first_right
+    longest = [max(len(tokenizer(whole)["input_ids"]) for whole in row.case.wholes) + SPARE for row in rows]
+    return partial(w.answers, model, tokenizer, way=way, new=longest), whole_right
+
+
+def follows(task: Task, rows: Sequence[Row], model: Any, tokenizer: Any, way: Way) -> list[bool]:
+    """For each row whether the answer follows the mark: of two rivals in both directions, else the marked one's."""
+    ask, right = asking(task, rows, model, tokenizer, way)
+    if task.count == "rivals":
+        return [all(pair) for pair in followed(rows, ask, right)]
+    return heeded(rows, ask, asked_for, right)
+
+
 def measure(task: Task, model: Any, tokenizer: Any, ways: dict[str, Way], split: str = TEST) -> dict[str, Any]:
     """{way: {figure: {hits, n, low, high}}} on the task's rows."""
     rows = rows_of(task, tokenizer, split)
-    right = whole_right if task.whole else first_right
-
-    def asking(way: Way) -> Ask:
-        if task.whole:
-            longest = [max(len(tokenizer(whole)["input_ids"]) for whole in row.case.wholes) + SPARE for row in rows]
-            return partial(w.answers, model, tokenizer, way=way, new=longest)
-        return partial(w.first_tokens, tokenizer, way=way)
-
-    plain = asking(ways["none"])([row.marked(0) for row in rows])
+    ask, right = asking(task, rows, model, tokenizer, ways["none"])
+    plain = ask([row.marked(0) for row in rows])
     found = {"none": unsteered(rows, plain, right)}
     for name in task.ways:
         if name != "none":
-            found[name] = COUNTS[task.count](rows, asking(ways[name]), plain, right)
+            ask, right = asking(task, rows, model, tokenizer, ways[name])
+            found[name] = COUNTS[task.count](rows, ask, plain, right)
     return {name: {figure: written(rate) for figure, rate in rates.items()} for name, rates in found.items()}
 
 
