@@ -102,7 +102,7 @@ def test_learn_use_take_along_and_remove(two: str, visit: Callable[..., Any], tm
     page.reload()
     page.wait_for_function("[...document.querySelectorAll('#mode input')].some((each) => each.value === 'club')")
     page.click("#learning > button")
-    page.wait_for_function("document.querySelector('#learning-list input').value === 'club'")
+    page.wait_for_function("document.querySelector('#learning-list input')?.value === 'club'")
     page.click("#learning-remove")
     page.wait_for_function(SAYS, arg="club was removed")
     page.wait_for_function("![...document.querySelectorAll('#mode input')].some((each) => each.value === 'club')")
