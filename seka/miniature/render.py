@@ -148,12 +148,12 @@ Muon on the matrices inside layers, AdamW on the rest, constant rate, then linea
 def compared(recipes: Figures, training: Figures) -> str:
     """Recipes and seeds side by side, before one was finished."""
     strength, runs = recipes["strength"], recipes["runs"].values()
-    began = "the weights of an earlier stage" if all(run["recipe"]["start"] for run in runs) else "what the table says"
+    kinds = {"the weights of an earlier stage" if run["recipe"].get("start") else "drawn weights" for run in runs}
     finished = any(tables.finished(run, training) for run in runs)
     went_on = " The one that was finished went on from there, at the rates of a longer budget." if finished else ""
     return f"""### Recipes and seeds
 
-`python -m seka miniature compare RUN ... --keep` compared short runs, which began with {began}, on
+`python -m seka miniature compare RUN ... --keep` compared short runs, which began with {findings.listed(sorted(kinds))}, on
 {recipes["rows"]} validation rows of each task. Experts were learnt on each run's model and mixed, all at sharpness
 {strength["sharpness"]:g} and gain {strength["gain"]:g} in the layers `{strength["layers"]}`, which had been chosen for
 earlier weights; side effects are therefore not equal (a story's perplexity, as under "Side effects", on validation
