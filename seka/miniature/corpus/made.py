@@ -38,12 +38,14 @@ CONNECTORS = (
     "known as",
 )
 """What may stand between a noun and its value, after a comma."""
+APART = ("but", "other than", "besides", "apart from", "beyond", "save")
+OWN = ("its", "the", "a", "this", "its own", "their", "one more", "some")
 ADVERBS = (
     *("usually", "plainly", "frankly", "mostly", "quietly", "nearly", "also", "only", "even", "simply", "gladly"),
     *("again", "together", "badly", "slowly", "openly", "formally", "by chance", "by mistake", "at times", "in short"),
     *("in turn", "for good", "at least", "on paper", "without fail", "more or less", "so far", "indeed", "rarely"),
 )
-SHARE = 0.4
+SHARE = 0.5
 """Share of made wordings where they may stand beside listed ones."""
 SMALL = (
     *("the", "a", "this", "that", "its", "each", "no", "some", "and", "or", "not", "so", "as", "but", "who", "which"),
@@ -95,9 +97,32 @@ NAMED = (
     "{X} {v} as {N} {V}",
     "{X} {w} {V} {w} {N}",
     "{X} {w} {w} {N} {V}",
+    "{X} {v} {p} {i} {N}, which {l} {V}",
+    "{X} {v} {i} {N}, which {l} {V}",
+    "{X} {v} {i} {N}, {V}",
+    "{X} {v} {i} {N}, and that {l} {V}",
+    "{X} {v} {p} {i} {N}, {V}",
+    "the {N} {p} which {X} {v} {l} {V}",
+    "{X} {v} no {N} {e} {V}",
+    "{p} the {N} {X} {v} nothing {e} {V}",
+    "no {N} {e} {V} {l} {p} {X}",
+    "the {N} {p} {X} {l} none {e} {V}",
+    "the {N} {p} {X} {l} nothing {e} {V}",
+    "{s} {v} nothing {e} {V} {p} the {N} {p} {X}",
+    "{p} the {N}, {X} {v} {p} {V}",
+    "{p} {X}'s {N}, {s} {v} {p} {V}",
+    "{p} the {N} {p} {X} {s} {v} {p} {V}",
+    "{s} {v} {X}, and the {N} {s} {v} {l} {V}",
+    "{s} {v} the {N} {p} {X} and {v} {p} {V}",
+    "{w} {s} {v} {p} {X}, the {N} {l} {V}",
+    "{w} {X} {v} {p} the {k}, the {N} {l} {V}",
+    "{w} {w} {X} {w} {w} the {N} {w} {w} {V}",
+    "{X} {v} {p} the {k}, {w} the {N} {l} {V}",
+    "the {N}, {w} {X} {v}, {l} {V}",
+    "{s} {v} that {X} {v} the {N} {V}",
 )
 """Statements that use the noun. {p} is a preposition, {l} links, {v} a past form, {d} an adverb, {j} an adjective, {k} a
-known noun, {s} somebody, {c} a connector, {w} any word, an invented one too."""
+known noun, {s} somebody, {c} a connector, {e} sets apart, {i} says whose, {w} any word, an invented one too."""
 ASKING = (
     "what {h} the {N} {p} {X}?",
     "which {N} {h} it {p} {X}?",
@@ -161,7 +186,10 @@ TURNS = (
 )
 LABELS = ("Line {n}", "Box {n}", "Copy {n}", "Card {n}", "{w} {n}", "No. {n}", "{n}", "{k} {n}", "[{n}]", "Part {n}")
 SLOT = re.compile(r"\{([a-zA-Z])\}")
-STOCK = {"p": PREPOSITIONS, "l": LINKS, "v": PAST, "d": ADVERBS, "s": SOMEBODY, "c": CONNECTORS, "h": BEING, "t": TELL}
+STOCK = {
+    "p": PREPOSITIONS, "l": LINKS, "v": PAST, "d": ADVERBS, "s": SOMEBODY, "c": CONNECTORS, "h": BEING, "t": TELL,
+    "e": APART, "i": OWN,
+}  # fmt: skip
 KNOWN = ("object", "place", "animal", "thing", "food", "tool")
 
 
@@ -221,13 +249,13 @@ def pair(random: Random) -> str:
             says = [random.choice(SAYS) for _ in range(2)]
             if random.random() < 0.6:
                 says[1] = says[0]
-            text = f"{{one}} {says[0]} that {{a}}. ^{{other}} {says[1]} that {{b}}.|0.5"
+            text = f"{{one}} {says[0]} that {{a}}. ^{{other}} {says[1]} that {{b}}.|0.4"
             return text.replace("{one}", _begun(one)).replace("{other}", _begun(other.replace("{P}", "{Q}")))
         case 1:
             one, other = random.choice(TIMES)
             if random.random() < 0.5:
                 one, other = other, one
-            return f"{_begun(one)} {{a}}. ^{_begun(other)} {{b}}.|0.45"
+            return f"{_begun(one)} {{a}}. ^{_begun(other)} {{b}}.|0.4"
         case 2:
             turn = random.choice(TURNS)
             return random.choice((f"{{A}}. ^{_begun(turn)}, {{b}}.|0.35", f"{{A}}; {turn} {{b}}.|0.4"))
@@ -236,7 +264,7 @@ def pair(random: Random) -> str:
             start = random.randint(1, 40)
             one, other = (label.replace("{n}", str(n)) for n in (start, start + 1))
             gap = random.choice(("\n", " "))
-            return f"{one}: {{A}}.{gap}^{other}: {{B}}.|0.55"
+            return f"{one}: {{A}}.{gap}^{other}: {{B}}.|0.6"
 
 
 def _begun(text: str) -> str:
