@@ -34,7 +34,7 @@ from seka.miniature.corpus.sentences import Fact, Style
 from seka.miniature.corpus.wordings import DISTRACTORS, HELD_LISTS, LISTS, PAIRS, SETTLED, Listing
 from seka.miniature.corpus.world import article, person, relations, sentence, words
 
-SETTLED_SHARE = 0.12
+SETTLED_SHARE = 0.25
 """Share of conflicts, in training, in which words settle which statement counts."""
 SAME = 0.6
 """Share of conflicts whose statements use one wording."""

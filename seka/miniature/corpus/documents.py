@@ -42,12 +42,12 @@ SHARES = {
     "conflict": 0.18,
     "several": 0.09,
     "biography": 0.05,
-    "passage": 0.14,
+    "passage": 0.11,
     "long passage": 0.014,
     "override": 0.02,
-    **dict.fromkeys(INSTRUCTIONS, 0.017),
-    **dict.fromkeys(("number", "pick", "form", "choice"), 0.025),
-    **dict.fromkeys(("quote", "greeting", "order"), 0.03),
+    **dict.fromkeys(INSTRUCTIONS, 0.03),
+    **dict.fromkeys(("number", "pick", "form", "choice"), 0.07),
+    **dict.fromkeys(("quote", "greeting", "order"), 0.035),
     **dict.fromkeys(("opening", "bullet", "replace", "pronouns"), 0.045),
     "records": 0.03,
     "dialogue": 0.03,
@@ -55,7 +55,7 @@ SHARES = {
     "fact": 0.005,
     "statements": 0.01,
     "story": 0.04,
-    "mixed": 0.07,
+    "mixed": 0.05,
 }
 """How often each kind is drawn, beside the others; the card gives the shares in tokens."""
 LONGEST = 2650

@@ -35,7 +35,7 @@ TITLES = (
 )  # fmt: skip
 SINGLE = 0.2
 """Share of documents with one instruction alone."""
-SETTLED_SHARE = 0.45
+SETTLED_SHARE = 0.65
 """Share, of those with two, in which words settle which one counts: so choosing between them is learnt, not only a mixture."""
 DIGITS = (
     *("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen"),
