@@ -47,7 +47,7 @@ def publish(studio: Studio, gpu: Wrapper = as_is) -> None:
             mode: "adaptive", or the name of one expert.
             strength: gain of the edit, 0 to 1000; None takes the recommended one, 0 is off.
             max_new_tokens: length of each answer at most, 1 to 256.
-            layers: "all", "last4", "first2" or "3,5"; empty for the recommended ones.
+            layers: "all", "last4", "first2", "3,5", or heads of layers, "0:1,3;4:0"; empty for what is recommended.
             min_shift: steer heads whose relative shift is at least this, from 0.
             seed: noise of both answers where temperature is above 0; a whole number from 0.
             temperature: 0 to 5; 0 is greedy.
@@ -114,7 +114,7 @@ def publish(studio: Studio, gpu: Wrapper = as_is) -> None:
             strengths: gains of the edit, 1 to 16 numbers from 0 to 1000, each once; None takes 0 to twice the recommended one.
             mode: "adaptive", or the name of one expert.
             max_new_tokens: length of each answer at most, 1 to 256.
-            layers: "all", "last4", "first2" or "3,5"; empty for the recommended ones.
+            layers: "all", "last4", "first2", "3,5", or heads of layers, "0:1,3;4:0"; empty for what is recommended.
             min_shift: steer heads whose relative shift is at least this, from 0.
             seed: noise of all answers where temperature is above 0; a whole number from 0.
             temperature: 0 to 5; 0 is greedy.

@@ -67,8 +67,9 @@ def how(done: Mapping[str, Any]) -> str:
     if chosen.get("heads"):
         said.append(f"heads {chosen['heads']}")
     elif chosen.get("layers") or chosen.get("min_shift"):
-        where = f"layers {chosen['layers']}" if chosen.get("layers") else "recommended layers"
-        said.append(f"{where}, heads from a shift of {chosen.get('min_shift', 0):g}")
+        where = chosen.get("layers", "")
+        where = f"{'heads' if ':' in where else 'layers'} {where}" if where else "where recommended"
+        said.append(f"{where}, from a shift of {chosen.get('min_shift', 0):g}")
     if chosen.get("temperature"):
         said.append(f"temperature {chosen['temperature']:g}, seed {chosen.get('seed', 0)}")
     if "max_new_tokens" in chosen:

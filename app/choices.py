@@ -47,8 +47,8 @@ def build(studio: Studio, chosen: Settings) -> Choices:
     with gr.Accordion("Advanced", open=False, elem_id="advanced"):
         with gr.Row():
             layers = gr.Textbox(
-                chosen.layers, label="Layers", info="all, last4, first2 or 3,5; empty: as recommended", max_lines=1, min_width=130,
-                elem_id="layers",
+                chosen.layers, label="Layers", info="all, last4, 3,5, or heads, 0:1,3; empty: as recommended", max_lines=1,
+                min_width=130, elem_id="layers",
             )  # fmt: skip
             shift = gr.Number(
                 chosen.min_shift, label="Head threshold", info="least relative shift; 0 steers every head", step=0.01,

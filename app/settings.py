@@ -12,7 +12,7 @@ from app.models import ADAPTIVE
 class Settings:
     """What beside the prompt decides a run. strength None: the mode's recommended gain; temperature 0: greedy.
 
-    layers: "" for those that the mode's files recommend.
+    layers: "" for what the mode's files recommend; else layers, as "last4" or "3,5", or heads of them, "0:1,3;4:0".
     heads: "" for those that `layers` and `min_shift` select; else just the KV heads that are named, as "0:1,3;4:0".
     """
 

@@ -55,7 +55,10 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     run.add_argument(
         "--negative", type=float, default=0.0, metavar="G", help="gain of the negative channel (default 0)"
     )
-    run.add_argument("--layers", help="all, lastN, firstN, or 3,5 (default: those that the projection recommends)")
+    run.add_argument(
+        "--layers",
+        help="all, lastN, firstN, 3,5, or heads of layers, '0:1,3;4:0' (default: what the projection recommends)",
+    )
     run.add_argument(
         "--min-shift", type=float, default=0.0, help="steer heads of at least this relative shift (default 0)"
     )
@@ -81,7 +84,9 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     learn.add_argument("--chat", action="store_true", help="learn through the model's chat template")
     learn.add_argument("--recommended-gain", type=float, help="gain to store as recommended")
     learn.add_argument(
-        "--recommended-layers", metavar="LAYERS", help="layers to store as recommended: lastN, firstN, 3,5"
+        "--recommended-layers",
+        metavar="LAYERS",
+        help="where to steer, stored as recommended: lastN, firstN, 3,5, or '0:1,3;4:0'",
     )
     learn.add_argument("--name", default="")
     learn.add_argument("--description", default="")
@@ -221,8 +226,8 @@ def _learn(args: argparse.Namespace) -> None:
 
 
 def _check_recommended(args: argparse.Namespace, model: Any) -> None:
-    """ValueError for a gain that is none and for layers that will not be learnt, before the learning takes its time."""
-    from seka.layers import choose
+    """ValueError for a gain that is none and for what will not be learnt, before the learning takes its time."""
+    from seka.layers import choose, named_heads
     from seka.sites import sites
 
     gain = args.recommended_gain
@@ -236,6 +241,12 @@ def _check_recommended(args: argparse.Namespace, model: Any) -> None:
             f"--recommended-layers {args.recommended_layers} names layers {missing}, and --layers {args.layers} leaves "
             f"them out; wanted layers out of {learnt}"
         )
+    counts = {site.layer: site.heads for site in sites(model)}
+    for layer, heads in (named_heads(args.recommended_layers) or {}).items():
+        if missing := [head for head in heads if head >= counts[layer]]:
+            raise ValueError(
+                f"--recommended-layers {args.recommended_layers} names heads {missing} of layer {layer}, which has {counts[layer]}"
+            )
 
 
 def _inspect(args: argparse.Namespace) -> None:

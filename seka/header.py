@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from seka.layers import is_choice
+from seka.layers import CHOICES, is_choice
 
 
 def _is_number(value: Any) -> bool:
@@ -43,7 +43,7 @@ _ENTRIES: Mapping[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "recommended_layers": (
         lambda value: value is None or is_choice(value),
-        "'all', 'lastN', 'firstN' or '3,5', or None for all",
+        f"{CHOICES}, or None for all",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Which layers a choice like "last10" names, and which heads "0:1,3;4:0" does. Knows the model's sites; no projection."""
+"""Which layers "last10" or "3,5" names, and which heads "0:1,3;4:0" does. Knows the model's sites; no projection."""
 
 from __future__ import annotations
 
@@ -7,25 +7,37 @@ from collections.abc import Mapping, Sequence
 
 from seka.sites import Site
 
+#: What a choice may be, in words.
+CHOICES = "'all', 'lastN', 'firstN', '3,5', or heads of layers, '0:1,3;4:0'"
 _COUNTED = re.compile(r"(last|first)([1-9]\d*)")
 _LISTED = re.compile(r"\d+(\s*,\s*\d+)*")
 
 
 def is_choice(layers: object) -> bool:
-    """Whether it is text that `choose` understands: "all", "last10", "first4" or "3,5". Knows no model's layers."""
+    """Whether it is text that `choose` understands: "all", "last10", "first4", "3,5" or "0:1,3;4:0". Knows no model's layers."""
     if not isinstance(layers, str):
         return False
     text = layers.strip().lower()
+    if ":" in text:
+        try:
+            return bool(read_heads(text))
+        except ValueError:
+            return False
     return text == "all" or bool(_COUNTED.fullmatch(text) or _LISTED.fullmatch(text))
 
 
 def choose(layers: str | Sequence[int], available: Sequence[Site]) -> tuple[Site, ...]:
-    """The sites a choice names: "all", "last10", "first4" (attention layers; all where there are fewer), "3,5", or ints.
+    """The sites a choice names: "all", "last10", "first4" (attention layers; all where there are fewer), "3,5", or ints;
+    of heads ("0:1,3;4:0") those of their layers, and `named_heads` tells which ones.
 
     ValueError names the choice and the layers there are.
     """
     by_layer = {site.layer: site for site in available}
-    wanted = f"wanted 'all', 'lastN', 'firstN', or layers out of {sorted(by_layer)}, for example '3,5'"
+    wanted = f"wanted 'all', 'lastN', 'firstN', layers out of {sorted(by_layer)}, for example '3,5', or heads of them, '0:1,3;4:0'"
+    if isinstance(layers, str) and ":" in layers:
+        if not is_choice(layers):
+            raise ValueError(f"layers {layers!r} not understood; {wanted}")
+        layers = list(read_heads(layers))
     if isinstance(layers, str):
         text = layers.strip().lower()
         if text == "all":
@@ -41,6 +53,11 @@ def choose(layers: str | Sequence[int], available: Sequence[Site]) -> tuple[Site
     if missing or not numbers:
         raise ValueError(f"layers {missing or list(layers)} are not attention layers of this model; {wanted}")
     return tuple(by_layer[number] for number in numbers)
+
+
+def named_heads(layers: str | Sequence[int]) -> dict[int, list[int]] | None:
+    """{layer: [KV heads]} of a choice that names heads; None for one of whole layers, all of whose heads it means."""
+    return read_heads(layers) if isinstance(layers, str) and ":" in layers else None
 
 
 def read_heads(text: str) -> dict[int, list[int]]:

@@ -17,7 +17,7 @@ from seka.attention import attention_on_highlight
 from seka.devices import input_device
 from seka.eager import watching
 from seka.fingerprint import fingerprint
-from seka.layers import choose
+from seka.layers import choose, named_heads
 from seka.locks import lock, steered
 from seka.projections import STORED, Factors, LayerProjection, Projection
 from seka.prompts import Prompt
@@ -96,6 +96,10 @@ def learn(
         raise ValueError(f"batch_size is {batch_size}; wanted at least 1")
     if not triplets:
         raise ValueError("no triplets given; wanted some, for example seka.triplets.bundled()")
+    if named_heads(layers) is not None:
+        raise ValueError(
+            f"layers {layers!r} names heads; every head of a layer is learnt, so wanted layers alone, like '3,5'"
+        )
     chosen = choose(layers, sites(model))
     moments: dict[Site, _Moments] = {}
     tokens_used = used = 0

@@ -105,7 +105,7 @@ class Projection:
 
     @property
     def recommended_layers(self) -> str:
-        """The layers its makers chose to steer, as `seka.layers.choose` takes them; "all" where they chose none."""
+        """The layers, or heads of layers, that its makers chose to steer, as `seka.layers.choose` takes them; "all" for none."""
         return self.header.get("recommended_layers") or "all"
 
     def part(self, layer: int) -> LayerProjection:

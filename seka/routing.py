@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from seka.experts import Experts
 from seka.fingerprint import fingerprint
-from seka.layers import is_choice
+from seka.layers import CHOICES, is_choice
 from seka.projections import Projection
 
 SCORES = ("energy", "signed")
@@ -54,8 +54,8 @@ class Router:
     way: "online" weighs within the one pass, by queries that lower steered layers have already touched; "two_pass"
         takes them from an unsteered pass of the decoder first, which is the paper's arithmetic.
     gain: the gain that is recommended for the mixture; None for the mean of the experts' own.
-    layers: the layers that are recommended to be steered, as `seka.layers.choose` takes them ("last3"); None for those that
-        the experts recommend alike.
+    layers: what is recommended to be steered, layers ("last3") or heads of them ("0:1,3;4:0"), as `seka.layers.choose` takes
+        it; None for what the experts recommend alike.
     """
 
     def __init__(
@@ -79,9 +79,7 @@ class Router:
         if gain is not None and not 0 < gain < float("inf"):
             raise ValueError(f"gain is {gain}; wanted a finite number above 0, or None for the experts' mean")
         if layers is not None and not is_choice(layers):
-            raise ValueError(
-                f"layers is {layers!r}; wanted 'all', 'lastN', 'firstN' or '3,5', or None for the experts' own"
-            )
+            raise ValueError(f"layers is {layers!r}; wanted {CHOICES}, or None for the experts' own")
         self.experts, self.names, self.score, self.way = dict(experts), tuple(experts), score, way
         self.sharpness, self.gain, self._layers = sharpness, gain, layers
         first = self.names[0]
@@ -149,7 +147,7 @@ class Router:
 
     @property
     def recommended_layers(self) -> str:
-        """The mixture's own layers, else those that all its experts recommend alike, else "all"."""
+        """The mixture's own layers or heads, else those that all its experts recommend alike, else "all"."""
         if self._layers is not None:
             return self._layers
         known = {expert.recommended_layers for expert in self.experts.values()}

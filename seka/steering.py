@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from seka.eager import uncompiled
-from seka.layers import choose
+from seka.layers import choose, named_heads
 from seka.locks import exclusive
 from seka.projections import Projection
 from seka.routing import Router, threshold
@@ -33,8 +33,9 @@ class Steering:
     source: a `Projection`, or a `Router` over several.
     positive: gain of P+ ; None takes the source's recommended gain. negative: gain of P- (0: no negative channel).
     layers: None takes the source's recommended layers; "all" those it holds, "last10", "first4" (of the model's attention
-        layers), "3,5", or ints.
-    min_shift: steer heads whose relative shift is at least this; heads: {layer: [heads]} names them instead.
+        layers), "3,5", ints, or heads of layers, "0:1,3;4:0".
+    min_shift: of their heads steer those whose relative shift is at least this.
+    heads: {layer: [heads]} names them, whatever the layers and the shift.
 
     ProjectionMismatch when the source was learnt on another model; ValueError when nothing would be steered.
     """
@@ -58,10 +59,11 @@ class Steering:
         layers = source.recommended_layers if layers is None else layers
         everywhere = isinstance(layers, str) and layers.strip().lower() == "all"
         if heads is not None:
-            layers, everywhere = sorted(heads), False
+            layers, everywhere, min_shift = sorted(heads), False, 0.0
+        named = named_heads(layers) if heads is None else heads
         self.sites = tuple(s for s in choose(source.layers if everywhere else layers, sites(model)))
         #: {layer: (E, H) bool} which expert may act on which head; E is 1 for a projection.
-        self.allowed = {site.layer: self._allow(site.layer, min_shift, heads) for site in self.sites}
+        self.allowed = {site.layer: self._allow(site.layer, min_shift, named) for site in self.sites}
         self.sites = tuple(site for site in self.sites if bool(self.allowed[site.layer].any()))
         if not self.sites:
             shifts = [
@@ -157,8 +159,9 @@ class Steering:
 
     def _allow(self, layer: int, min_shift: float, heads: Mapping[int, Sequence[int]] | None) -> Tensor:
         experts = self._experts()
+        allowed = torch.stack([threshold(expert, layer, min_shift) for expert in experts])
         if heads is None:
-            return torch.stack([threshold(expert, layer, min_shift) for expert in experts])
+            return allowed
         present = torch.stack([expert.part(layer).present for expert in experts])
         named = torch.zeros(present.shape[1], dtype=torch.bool)
         for head in heads[layer]:
@@ -167,7 +170,7 @@ class Steering:
                     f"head {head} of layer {layer} cannot be steered; this source has {present.any(0).nonzero().flatten().tolist()}"
                 )
             named[head] = True
-        return present & named
+        return allowed & named
 
     def _basis(self, layer: int) -> Tensor:
         if isinstance(self.source, Router):

@@ -27,6 +27,7 @@ SPARSE: Any = [SimpleNamespace(layer=layer) for layer in (1, 3, 5, 8)]  # a mode
         ("3", [3]),
         ([8, 3, 3], [3, 8]),
         ((5,), [5]),
+        ("5:0;3:1,2", [3, 5]),
     ],
 )
 def test_choices(choice: str | Sequence[int], layers: list[int]) -> None:
@@ -34,7 +35,10 @@ def test_choices(choice: str | Sequence[int], layers: list[int]) -> None:
     assert is_choice(choice) is isinstance(choice, str)
 
 
-@pytest.mark.parametrize("choice", ["", "last", "last0", "first-1", "some", "1-3", "1,,3", "1.5", "3,"])
+@pytest.mark.parametrize(
+    "choice",
+    ["", "last", "last0", "first-1", "some", "1-3", "1,,3", "1.5", "3,", "3;5", "0:", ":1", "last4:1", "0:1;2"],
+)
 def test_what_is_not_understood(choice: str) -> None:
     with pytest.raises(ValueError, match=r"not understood; wanted 'all', 'lastN', 'firstN'"):
         choose(choice, SPARSE)

@@ -227,6 +227,8 @@ def test_chosen_layers_are_those_of_a_whole_run(tokenizer: Any, qwen: Any) -> No
             torch.testing.assert_close(some.shift[layer], whole.shift[layer])
     with pytest.raises(ValueError, match=r"\[7\] are not attention layers"):
         learn(qwen, tokenizer, TRIPLETS, layers="7")
+    with pytest.raises(ValueError, match="'1:0' names heads; every head of a layer is learnt"):
+        learn(qwen, tokenizer, TRIPLETS, layers="1:0")
 
 
 def attention_by_hand(model: Any, ids: list[int], columns: list[int]) -> float:

@@ -129,6 +129,17 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(tmp_path, monkeypatch)
     ship(whole, tmp_path / "shipped")
     further = Run(replace(recipe, start=str(tmp_path / "shipped")), tmp_path / "further")
     assert further.step == 0
+    known = (tmp_path / "further" / "before.json").read_text(encoding="utf-8")
+    assert known == (tmp_path / "shipped" / "training_figures.json").read_text(encoding="utf-8")
+    (tmp_path / "shipped" / "training_figures.json").write_text('{"of": "another run"}', encoding="utf-8")
+    further.save()
+    Run(further.recipe, tmp_path / "further")  # a run that goes on keeps what it began with
+    assert (tmp_path / "further" / "before.json").read_text(encoding="utf-8") == known
+    (tmp_path / "further" / "checkpoint.pt").unlink()
+    Run(further.recipe, tmp_path / "further")  # and one that begins anew does not
+    assert (tmp_path / "further" / "before.json").read_text(encoding="utf-8") == '{"of": "another run"}'
+    Run(replace(further.recipe, start=""), tmp_path / "further")
+    assert not (tmp_path / "further" / "before.json").exists()
     assert further.tokenizer.get_vocab() == whole.tokenizer.get_vocab()
     for (name, a), b in zip(whole.network.state_dict().items(), further.network.state_dict().values(), strict=True):
         assert torch.equal(a.bfloat16().float(), b), name  # what is shipped is bfloat16

@@ -83,6 +83,30 @@ def test_stages_are_told_once_and_in_order() -> None:
     later = {**second, "before": [*mean["before"], alone(mean)], "recipe": {**second["recipe"], "seed": 3}}
     told = average.history([mean, later])
     assert [one["recipe"]["seed"] for one in (*told["before"], told)] == [0, 1, 2, 3]
-    assert (told["after"], told["mean of"]) == (3, [3, 4])
+    assert (told["after"], told["mean of"]) == (3, [4, [1, 2, 3]])
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in stages(told).splitlines()[2:]]
     assert [row[1] for row in rows] == ["drawn weights", "stage 1", "stage 1", "the mean of stages 1, 2, 3"]
+    after = {**later, "before": [*told["before"], alone(told)], "recipe": {**second["recipe"], "seed": 4}}
+    said = average.history([after, first, told])
+    assert said["mean of"] == [1, 5, [4, [1, 2, 3]]]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in stages(said).splitlines()[2:]]
+    assert rows[-1][1] == "the mean of stage 4 and (the mean of stages 1, 2, 3)"
+
+
+def test_numbers_of_stages_are_those_of_the_whole_list() -> None:
+    """Each run counts its stages from 1; put together, "after" and "mean of" still name the same ones."""
+    first = stage(0)
+
+    def on(seed: int, *before: dict[str, Any]) -> dict[str, Any]:
+        start = {**first["recipe"], "seed": seed, "start": "x"}
+        return {**stage(seed, before=[alone(one) for one in before]), "recipe": start}
+
+    other, second = on(7, first), on(2, first)
+    third = on(3, first, second)
+    mean = average.history([first, second, third])
+    assert (mean["after"], mean["mean of"]) == (2, [1, 2, 3])
+    told = average.history([other, mean, third])
+    every = [*told["before"], told]
+    assert [one["recipe"]["seed"] for one in every] == [0, 7, 2, 3]
+    assert [one["after"] for one in every] == [0, 1, 1, 3]
+    assert told["mean of"] == [2, 4, [1, 3, 4]]

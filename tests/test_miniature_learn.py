@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 
@@ -12,17 +13,18 @@ from setting import invent
 from seka import Projection, Router, Steering, encode, miniature
 from seka.experts import Experts
 from seka.miniature import learn, strength
+from seka.miniature.corpus.replies import WORKED_OUT
 from seka.miniature.corpus.triplets import KINDS
 from seka.miniature.measures.evaluate import VALIDATION, Rate, Row, draw
-from seka.miniature.measures.matching import matching, shares
-from seka.miniature.measures.sideeffects import harms
+from seka.miniature.measures.matching import MATCHING, matching, shares
+from seka.miniature.measures.sideeffects import harms, stories
 from seka.miniature.measures.ways import key_scaling
 from seka.miniature.strength import (
     GAINS,
     HARM,
     Strength,
     choose_gain,
-    choose_layers,
+    choose_heads,
     choose_sharpness,
 )
 
@@ -101,9 +103,63 @@ def test_the_rule_for_sharpness(
         ({"all": (0.95, 1.05), "last4": (0.9, 1.04), "last2": (0.8, 1.03)}, "last2"),  # all do harm
     ],
 )
-def test_the_rule_for_layers(tried: dict[str, tuple[float, float]], layers: str) -> None:
+def test_the_rule_for_heads(tried: dict[str, tuple[float, float]], layers: str) -> None:
     found = {name: Strength(0.2, {0.1: 1.0, 0.2: score}, {0.2: harm}) for name, (score, harm) in tried.items()}
-    assert choose_layers(found) == layers
+    assert choose_heads(found) == layers
+
+
+def test_the_order_of_heads_is_by_effect_for_harm_and_the_first_are_tried() -> None:
+    effect = {0: [0.1, 0.4, -1.0], 3: [0.2, float(strength.NOISE), 8.0]}
+    harm = {
+        0: [0.1, 0.1, 0.1],
+        3: [-0.3, 0.0, 0.5],
+    }  # worth 1, 4; 400, 1, 16; a head that works against the mark is out
+    order = strength.most_useful(effect, harm)
+    assert order == [(3, 0), (3, 2), (0, 1), (0, 0), (3, 1)]
+    assert strength.choices(order) == [*strength.LAYERS, "0:0,1;3:0,2", "0:0,1;3:0,1,2"]
+    assert strength.choices([]) == list(strength.LAYERS)
+
+
+def test_heads_are_ordered_by_what_each_does_alone(shipped, monkeypatch) -> None:
+    """Against one prompt and one story at a time, the model's own loss."""
+    model, tokenizer = shipped
+    monkeypatch.setattr(strength, "FEW", 1)
+    monkeypatch.setattr(strength, "TALES", 2)
+    given = strength.rows(2, tokenizer)
+    projection = learn.learnt(model, tokenizer, 4)["pooled"]
+    asked = [
+        (row.marked(i), row.case.answers[i]) for name in strength.SCORED for row in given[name][:1] for i in (0, 1)
+    ]
+
+    def gain(heads: dict[int, list[int]] | None) -> float:
+        total = 0.0
+        for prompt, answer in asked:
+            tokens, wanted = encode(prompt, tokenizer), tokenizer(answer)["input_ids"][0]
+            with contextlib.ExitStack() as stack, torch.no_grad():
+                if heads is not None:
+                    stack.enter_context(Steering(model, projection, strength.ALONE, heads=heads).on(tokens))
+                total += float(model(tokens.ids).logits[0, -1].double().log_softmax(-1)[wanted]) / len(asked)
+        return total
+
+    def loss(heads: dict[int, list[int]] | None) -> float:
+        total, count = 0.0, 0
+        for prompt, tale in zip(*stories(VALIDATION, 2), strict=True):
+            tokens, size = encode(prompt, tokenizer), len(tokenizer(tale)["input_ids"])
+            with contextlib.ExitStack() as stack, torch.no_grad():
+                if heads is not None:
+                    stack.enter_context(Steering(model, projection, strength.ALONE, heads=heads).on(tokens))
+                scores = model(tokens.ids).logits[0].double().log_softmax(-1)
+            ids = tokens.ids[0]
+            total -= sum(float(scores[at - 1, ids[at]]) for at in range(len(ids) - size, len(ids)))
+            count += size
+        return total / count
+
+    effect, harm = {}, {}
+    for layer in projection.layers:
+        heads = range(len(projection.part(layer).present))
+        effect[layer] = [gain({layer: [head]}) - gain(None) for head in heads]
+        harm[layer] = [loss({layer: [head]}) - loss(None) for head in heads]
+    assert strength.alone(model, tokenizer, projection, given)[:6] == strength.most_useful(effect, harm)[:6]
 
 
 def test_rows_are_of_validation_and_half_of_their_wordings_are_unseen(shipped) -> None:
@@ -111,12 +167,17 @@ def test_rows_are_of_validation_and_half_of_their_wordings_are_unseen(shipped) -
     with pytest.raises(ValueError, match="3 rows of each task asked for; wanted 2, 4, 6"):
         strength.rows(3, tokenizer)
     found = strength.rows(4, tokenizer)
-    assert {name: {row.case.kind for row in some} for name, some in found.items() if name != "instructions"} == {
+    assert {
+        name: {row.case.kind for row in some}
+        for name, some in found.items()
+        if name not in ("instructions", strength.WORKED)
+    } == {
         "facts": {"conflict"},
         "roles": {"biography"},
         "passages": {"passage"},
     }
     assert all(len(some) == 4 for some in found.values())
+    assert {row.case.kind for row in strength.rows(20, tokenizer)[strength.WORKED]} <= set(WORKED_OUT)
     assert {row.case.kind for row in strength.rows(40, tokenizer)["instructions"]} > {"opening", "signature", "choice"}
     assert found["facts"] == [
         row
@@ -124,6 +185,7 @@ def test_rows_are_of_validation_and_half_of_their_wordings_are_unseen(shipped) -
         for row in draw("conflict", 2, VALIDATION, tokenizer, options)
     ]
     assert all(len(row.firsts) == 2 for name in strength.SCORED for row in found[name])
+    assert set(strength.SCORED) < set(found) == {*MATCHING, strength.WORKED}
 
 
 def test_strength_counts_the_rows_that_follow_the_mark_in_both_directions(shipped, monkeypatch) -> None:
@@ -143,8 +205,8 @@ def test_strength_counts_the_rows_that_follow_the_mark_in_both_directions(shippe
         return int(out[0, -1]) == row.firsts[index]
 
     hits = [follows(row, 0) and follows(row, 1) for name in strength.SCORED for row in given[name]]
-    assert 0 < sum(hits) < len(hits) == 12
-    assert found.scores == {gain: pytest.approx(sum(hits) / 12)}
+    assert 0 < sum(hits) < len(hits) == 16
+    assert found.scores == {gain: pytest.approx(sum(hits) / 16)}
     assert found.gain == gain
     harm = harms(model, tokenizer, {"": steering}, VALIDATION, 4)[""]
     assert harm.interval[1] > harm.multiple
@@ -176,36 +238,37 @@ def test_what_is_written_is_what_was_chosen(shipped, monkeypatch, tmp_path) -> N
     """Triplets are few and the strengths given, so that the files alone are tested."""
     model, tokenizer = shipped
     gains = {"facts": 0.12, "roles": 0.18, "instructions": 0.27, "passages": 0.4, "pooled": 0.6}
-    best = 8.0
+    best, best_heads = 8.0, "0:3;2:0,1"
 
     def given(_model, _tokenizer, source, _rows, layers) -> Strength:
         if isinstance(source, Router):
-            assert layers == "last3"
+            assert layers == best_heads
             return Strength(0.08, {0.08: 0.9 if source.sharpness == best else 0.8}, {0.08: 1.01})
         gain = gains[source.name]
-        return Strength(gain, {gain: 0.7 if layers == "last3" else 0.6}, {gain: 1.0})
+        return Strength(gain, {gain: 0.7 if layers == best_heads else 0.6}, {gain: 1.0})
 
     few: Mapping[str, Projection] = learn.learnt(model, tokenizer, 4)
     monkeypatch.setattr(learn, "learnt", lambda _model, _tokenizer: dict(few))
     monkeypatch.setattr(learn, "strength", given)
+    monkeypatch.setattr(learn, "alone", lambda *_: [(2, 1), (0, 3), (2, 0)])
     monkeypatch.setattr(learn, "matching", lambda *_: Rate(3, 4))
     (tmp_path / "reports.safetensors").write_bytes(b"an expert of old")
     figures = learn.make(model, tokenizer, tmp_path, 4)
     assert {file.name for file in tmp_path.iterdir()} == {f"{name}.safetensors" for name in gains} | {"experts.json"}
     listed = Experts.of(tmp_path)
     assert (list(listed.mixed), list(listed.alone)) == (list(KINDS), ["pooled"])
-    assert listed.router == {"layers": "last3", "sharpness": best, "gain": 0.08}
+    assert listed.router == {"layers": best_heads, "sharpness": best, "gain": 0.08}
     for name, file in {**listed.mixed, **listed.alone}.items():
         projection = Projection.load(file)
         projection.check(model)
         assert (projection.name, projection.recommended_gain) == (name, gains[name])
-        assert projection.recommended_layers == "last3"
+        assert projection.recommended_layers == best_heads
         assert projection.header["model"] == "seka-miniature"
         assert "Learnt from 4 questions " in projection.description
     router = Router.load(tmp_path / "experts.json")
-    assert (router.recommended_gain, router.recommended_layers) == (0.08, "last3")
-    assert figures["layers"]["chosen"] == "last3"
-    assert list(figures["layers"]["tried"]) == list(strength.LAYERS)
+    assert (router.recommended_gain, router.recommended_layers) == (0.08, best_heads)
+    assert figures["layers"]["chosen"] == best_heads
+    assert list(figures["layers"]["tried"]) == [*strength.LAYERS, best_heads]
     assert figures["rows"] == 4
     assert figures["experts"]["roles"] == {
         "triplets": 4,

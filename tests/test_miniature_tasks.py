@@ -13,6 +13,7 @@ from seka.miniature import strength
 from seka.miniature.corpus import cases, documents, instructions, made, openings, triplets, visitors, world
 from seka.miniature.corpus.asking import TRAINING, Options
 from seka.miniature.corpus.lexicon import FOLDER
+from seka.miniature.corpus.rules import SETTLED
 from seka.miniature.measures import evaluate, sideeffects, tasks
 
 COUNT = 1500
@@ -131,6 +132,22 @@ def test_visitors_type_words_that_no_list_of_the_corpus_holds():
     for file in ("words.txt", "relations.txt", "verbs.txt", "nouns.txt"):
         known = set(re.findall(r"[^\W_]+", (FOLDER / file).read_text(encoding="utf-8")))
         assert not listed & known, file
+
+
+def test_words_beforehand_say_by_turns_that_one_instruction_counts_and_that_the_other_does(monkeypatch):
+    """Each is one of the wordings that settle it, and the same instructions follow."""
+    assert len(triplets.beforehand()) >= 5
+    for both, first, second in triplets.beforehand():
+        for words, side in ((first, "1"), (second, "0")):
+            assert {f"{words} {both}|{side}", f"{words}\n{both}|{side}"} & set(SETTLED)
+    chosen = set()
+    monkeypatch.setattr(triplets, "beforehand", lambda: (("{0} then {1}", "The first counts.", "The second counts."),))
+    for seed in range(20):
+        triplet = triplets.settled(Random(seed))
+        first, second = triplet.context.removesuffix(".").split(". then ")
+        assert triplet.answer == {"The first counts.": first, "The second counts.": second}[triplet.question]
+        chosen.add((triplet.question, triplet.other_question))
+    assert len(chosen) == 2
 
 
 def test_triplets_hold_their_answer_once():

@@ -81,8 +81,10 @@ def test_recommended_layers_are_kept(projection: Projection, tmp_path: Path) -> 
     for each in (few, few.random(), few.with_header(name="other"), Projection.load(tmp_path / "few.safetensors")):
         assert each.recommended_layers == "last2"
     assert projection.recommended_layers == few.with_header(recommended_layers=None).recommended_layers == "all"
-    for wrong in ("some", "", 3, [1, 2]):
-        with pytest.raises(ValueError, match=r"recommended_layers is .*; wanted 'all', 'lastN', 'firstN' or '3,5'"):
+    for wrong in ("some", "", 3, [1, 2], "0:", ":1", "0:1;2", ";"):
+        with pytest.raises(
+            ValueError, match=r"recommended_layers is .*; wanted 'all', 'lastN', 'firstN', '3,5', or heads"
+        ):
             projection.with_header(recommended_layers=wrong)
 
 

@@ -225,7 +225,7 @@ def test_load_refuses(folder: Path) -> None:
         ({**good, "router": {"sharpness": float("nan")}}, "sharpness is nan; wanted a finite number above 0"),
         ({**good, "router": {"gain": float("inf")}}, "gain is inf; wanted a finite number above 0"),
         ({**good, "router": {"layers": [1, 2]}}, r"layers is \[1, 2\]; wanted str"),
-        ({**good, "router": {"layers": "some"}}, "layers is 'some'; wanted 'all', 'lastN', 'firstN' or '3,5', or None"),
+        ({**good, "router": {"layers": "some"}}, "layers is 'some'; wanted 'all', 'lastN', 'firstN', '3,5', or heads"),
         ({**good, "router": {"way": "later"}}, "way 'later' is unknown"),
     ]:
         with pytest.raises(ValueError, match=message):

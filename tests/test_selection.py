@@ -69,6 +69,24 @@ def test_layer_choices(qwen: Any, tokens: Tokens, choice: Any, layers: set[int])
     assert torch.equal(logits(qwen, tokens, steering), logits(qwen, tokens, explicit))
 
 
+def test_a_choice_of_heads_is_those_heads_and_a_threshold_still_chooses_among_them(qwen: Any, tokens: Tokens) -> None:
+    projection = invent(qwen)
+    chosen, named = "0:1;2:0,1", {0: [1], 2: [0, 1]}
+    steering, explicit = Steering(qwen, projection, 3.0, layers=chosen), Steering(qwen, projection, 3.0, heads=named)
+    assert {layer: some.nonzero().flatten().tolist() for layer, some in steering.selected.items()} == named
+    assert torch.equal(logits(qwen, tokens, steering), logits(qwen, tokens, explicit))
+    assert not torch.equal(
+        logits(qwen, tokens, steering), logits(qwen, tokens, Steering(qwen, projection, 3.0, layers="0,2"))
+    )
+    told = Steering(qwen, projection.with_header(recommended_layers=chosen), 3.0)
+    assert torch.equal(logits(qwen, tokens, told), logits(qwen, tokens, explicit))
+    cut = max(float(projection.relative_shift[layer][head]) for layer, heads in named.items() for head in heads)
+    above = Steering(qwen, projection, 3.0, layers=chosen, min_shift=cut)
+    assert sum(int(some.sum()) for some in above.selected.values()) == 1
+    with pytest.raises(ValueError, match="head 7 of layer 0 cannot be steered"):
+        Steering(qwen, projection, 3.0, layers="0:7")
+
+
 def test_min_shift_chooses_heads(qwen: Any, tokens: Tokens) -> None:
     projection = invent(qwen)
     shifts = projection.relative_shift

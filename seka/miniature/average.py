@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,10 @@ from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 from seka.miniature import path
 
 FIGURES = "training_figures.json"
+
+
+NUMBERED = ("after", "mean of")
+"""What of a stage are numbers of other stages."""
 
 
 def weights(folder: Path) -> Path:
@@ -51,21 +55,36 @@ def average(folders: Sequence[Path]) -> tuple[Qwen3ForCausalLM, PreTrainedTokeni
 def history(runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """What training_figures.json says of a mean: the last new stage's figures, with the stages of all runs before it.
 
-    "mean of" numbers, from 1, the stages whose weights were taken; a stage's "after" is the one that it began with.
+    "mean of" numbers, from 1, the stages whose weights were taken, of a run that is a mean itself a list of its own;
+    a stage's "after" is the one that it began with.
     """
     stages: list[dict[str, Any]] = []
-    taken = []
+    taken: list[Any] = []
     for run in runs:
-        after = 0
-        for stage in (*run["before"], {key: value for key, value in run.items() if key != "before"}):
-            known = [{**other, "after": stage.get("after", other["after"])} for other in stages]
-            mine = {**stage, "after": stage.get("after", after)}
-            if mine not in known:
-                stages.append(mine)
-                known.append(mine)
-            after = known.index(mine) + 1
-        taken.append(after)
-    return {**stages[-1], "before": stages[:-1], "mean of": sorted(taken)}
+        own = [*run["before"], {key: value for key, value in run.items() if key != "before"}]
+        numbers = [_number(stages, stage) for stage in own]
+        for index, (stage, number) in enumerate(zip(own, numbers, strict=True)):
+            after = stage.get("after", index)
+            stages[number - 1]["after"] = numbers[after - 1] if after else 0
+            if "mean of" in stage:
+                stages[number - 1]["mean of"] = _renumbered(stage["mean of"], numbers)
+        taken.append(_renumbered(run["mean of"], numbers) if "mean of" in run else numbers[-1])
+    whole, means = ([one for one in taken if isinstance(one, int) is plain] for plain in (True, False))
+    return {**stages[-1], "before": stages[:-1], "mean of": [*sorted(whole), *means]}
+
+
+def _number(stages: list[dict[str, Any]], stage: Mapping[str, Any]) -> int:
+    """The stage's number, from 1; it is added where it is not known yet. Numbers in it are its own run's, so they do not tell."""
+    alone = {key: value for key, value in stage.items() if key not in NUMBERED}
+    for number, other in enumerate(stages, 1):
+        if alone == {key: value for key, value in other.items() if key not in NUMBERED}:
+            return number
+    stages.append(alone)
+    return len(stages)
+
+
+def _renumbered(taken: Sequence[Any], numbers: Sequence[int]) -> list[Any]:
+    return [_renumbered(one, numbers) if isinstance(one, list) else numbers[one - 1] for one in taken]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

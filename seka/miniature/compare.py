@@ -43,7 +43,7 @@ Rows = dict[str, list[Row]]
 def compare(folders: Sequence[Path], n: int, report: Report = lambda line: None) -> dict[str, Any]:
     """{"rows", "strength", "runs": {folder's name: its figures}} of runs that `train` made, `n` rows of each task.
 
-    Gain, sharpness and layers are those of the shipped router. Each mean and each difference to the best mean has the 95 %
+    Gain, sharpness and heads are those of the shipped router. Each mean and each difference to the best mean has the 95 %
     interval of a bootstrap over rows, the difference that of a paired one. ValueError for n < 1, for folders of one name,
     for one without a run, and for runs whose tokenizers draw other rows.
     """

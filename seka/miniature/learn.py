@@ -1,4 +1,4 @@
-"""The experts of the embedded model: one for each kind of contrastive triplets and one of all kinds, layers and gains chosen."""
+"""The experts of the embedded model: one for each kind of contrastive triplets and one of all kinds, heads and gains chosen."""
 
 from __future__ import annotations
 
@@ -15,9 +15,18 @@ from seka.miniature import ROOT, load, path, projections
 from seka.miniature.corpus.ordinary import general
 from seka.miniature.corpus.triplets import COUNT, KINDS, triplets
 from seka.miniature.measures.evaluate import Rate, Row
-from seka.miniature.measures.matching import matching
+from seka.miniature.measures.matching import MATCHING, matching
 from seka.miniature.measures.shipped import POOLED
-from seka.miniature.strength import LAYERS, SHARPNESS, Strength, choose_layers, choose_sharpness, rows, strength
+from seka.miniature.strength import (
+    SHARPNESS,
+    Strength,
+    alone,
+    choices,
+    choose_heads,
+    choose_sharpness,
+    rows,
+    strength,
+)
 from seka.projections import Projection
 from seka.routing import Router
 from seka.steering import Steering
@@ -41,17 +50,17 @@ def learnt(model: Any, tokenizer: Any, count: int = COUNT) -> dict[str, Projecti
 def make(
     model: Any, tokenizer: Any, folder: Path, n: int = 100, report: Callable[[str], None] = lambda line: None
 ) -> dict[str, Any]:
-    """Learn every expert, choose layers, gains and sharpness on `n` validation rows of each task, save all in `folder`.
+    """Learn every expert, choose heads, gains and sharpness on `n` validation rows of each task, save all in `folder`.
 
-    The layers are chosen by the pooled expert and are the same for all. Returns what was measured, as plain values.
+    Heads are chosen by the pooled expert and are the same for all. Returns what was measured, as plain values.
     """
     given = rows(n, tokenizer)
     experts = learnt(model, tokenizer)
     tried: dict[str, Strength] = {}
-    for choice in LAYERS:
+    for choice in choices(alone(model, tokenizer, experts[POOLED], given)):
         tried[choice] = strength(model, tokenizer, experts[POOLED], given, choice)
-        report(f"{POOLED}, layers {choice}: {tried[choice]}; perplexity at most {tried[choice].harm:.3f}")
-    layers = choose_layers(tried)
+        report(f"{POOLED} in {choice}: {tried[choice]}; perplexity at most {tried[choice].harm:.3f}")
+    layers = choose_heads(tried)
     figures: dict[str, Any] = {
         "rows": n,
         "layers": {"chosen": layers, "tried": {choice: here.written() for choice, here in tried.items()}},
@@ -77,14 +86,16 @@ def mixture(
     layers: str,
     report: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Sharpness and gain of a router over the experts in `layers`, and what each sharpness came to, as plain values."""
+    """Sharpness and gain of a router over the experts in `layers` or heads of them, and what each sharpness came to."""
     found: dict[float, Strength] = {}
     picked: dict[float, Rate] = {}
     for sharpness in SHARPNESS:
         router = Router(experts, sharpness=sharpness)
         here = found[sharpness] = strength(model, tokenizer, router, given, layers)
         rate = picked[sharpness] = matching(
-            tokenizer, given, Steering(model, router, positive=here.gain, layers=layers)
+            tokenizer,
+            {expert: given[expert] for expert in MATCHING},
+            Steering(model, router, positive=here.gain, layers=layers),
         )
         report(f"router, sharpness {sharpness:g}: {here}; the matching expert {rate.hits} times of {rate.n}")
     chosen = choose_sharpness(found, picked)

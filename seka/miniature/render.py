@@ -10,7 +10,7 @@ from seka.miniature.corpus import cases, instructions
 from seka.miniature.corpus.documents import LONGEST
 from seka.miniature.corpus.replies import INSTRUCTIONS
 from seka.miniature.corpus.triplets import ASKED
-from seka.miniature.strength import HARM, PLATEAU, SCORED, STORIES
+from seka.miniature.strength import ALONE, COUNTS, FEW, HARM, NOISE, PLATEAU, SCORED, STORIES, TALES
 from seka.miniature.train import Recipe
 
 FRONT = """---
@@ -81,9 +81,9 @@ task says where it is otherwise. A whole statement is marked, with weight 1.
   triplets (SEKA), both at the strength that their files recommend. Controls at the strength of `pooled`:
   `random subspace`, of the same ranks in directions drawn once; `key scaling`, k' = (1 + g) k.
 """
-ROUTING = f"""Each kind of prompt is like what one expert was learnt from (of the {len(INSTRUCTIONS)} kinds of instructions,
-from {len(ASKED)}). An expert's share is its part in all coefficients of a prompt, over layers and heads; test rows, the less
-likely statement marked.
+ROUTING = f"""Each kind of prompt is like what one expert was learnt from (of instructions, {len(ASKED)} of the
+{len(INSTRUCTIONS)} kinds are asked about, and in all of them words say which one counts). An expert's share is its part
+in all coefficients of a prompt, over layers and heads; test rows, the less likely statement marked.
 """
 HARMS = """Perplexity of a story of the corpus's own kind that follows a marked statement of another matter, as a multiple of
 the unsteered one; test rows in words of training, the interval by the spread over stories.
@@ -124,8 +124,8 @@ def trained(training: Figures) -> str:
     taken = training.get("mean of")
     made = f"`{command} --ship` was the last stage."
     if taken:
-        made = f"""`{command}` was the last stage. The shipped weights are the mean of those
-of stages {findings.listed([str(number) for number in taken])}, `python -m seka miniature average RUN ... --ship`: a
+        made = f"""`{command}` was the last stage. The shipped weights are {tables.mean(taken)},
+`python -m seka miniature average RUN ... --ship`: a
 mean of runs with one beginning often reads better than any of them (Wortsman et al. 2022, "Model soups")."""
     return f"""## Training
 
@@ -155,7 +155,7 @@ def compared(recipes: Figures, training: Figures) -> str:
 
 `python -m seka miniature compare RUN ... --keep` compared short runs, which began with {findings.listed(sorted(kinds))}, on
 {recipes["rows"]} validation rows of each task. Experts were learnt on each run's model and mixed, all at sharpness
-{strength["sharpness"]:g} and gain {strength["gain"]:g} in the layers `{strength["layers"]}`, which had been chosen for
+{strength["sharpness"]:g} and gain {strength["gain"]:g} in `{strength["layers"]}`, which had been chosen for
 earlier weights; side effects are therefore not equal (a story's perplexity, as under "Side effects", on validation
 rows). *read*: the unsteered answer is one of the rivals'. *followed*: the answer follows the mark, of two rivals in
 both directions, of more the less likely one; instructions by whole answers, the rest by first tokens. Both are means
@@ -210,14 +210,18 @@ def experts(sections: Figures, chosen: Figures) -> str:
     return f"""## Experts
 
 `python -m seka miniature learn` learns one expert for each kind of contrastive triplets, words and wordings of
-training alone, and `pooled` from all kinds. Layers, strengths and the router's sharpness were chosen on validation
+training alone, and `pooled` from all kinds. Heads, strengths and the router's sharpness were chosen on validation
 rows, {chosen["rows"]} of each task, words unseen, half of them in unseen wordings. Score: the mean of "both ways" over
 the rows of {findings.listed(list(SCORED))}. Of the gains that do no harm, which leave a story's perplexity at most at
 {HARM:g} times the unsteered one ({STORIES} validation stories, the upper end of the 95 % interval), the one that scores best
 was taken; where every gain does harm, the smallest. `learn` recomputes these tables.
 
-Keys are steered in the layers `{sections["strength"]["layers"]}`: of the choices tried with `pooled` that do no harm
-at their gain the one that scores best; where all do harm, the one that does least.
+Keys are steered in `{sections["strength"]["layers"]}`: of the choices tried with `pooled` that do no harm at their
+gain the one that scores best; where all do harm, the one that does least. Beside whole layers these are heads, written
+`layer:head,head;layer:head`: the first {findings.listed(list(map(str, COUNTS)))} of those that do most for a mark
+for the harm that they do, each steered alone at gain {ALONE:g}. For a mark: the nats that the marked answer's first
+token gains, mean over rows of the score ({FEW} of each, in wordings of training, either statement marked). Harm: the
+nats that {TALES} stories lose a token, at least {NOISE:g}.
 
 {tables.layers(chosen)}
 {tables.experts(chosen)}

@@ -1,29 +1,45 @@
-"""In which layers and at which gain experts act, and how sharply the router chooses: on validation rows, read before the test rows.
+"""In which heads and at which gain experts act, and how sharply the router chooses: on validation rows, read before the test rows.
 
 A score is the mean, over kinds of rows with two rivals, of how often the answer follows the mark in both directions. The
-rules (`choose_gain`, `choose_layers`, `choose_sharpness`) know numbers alone.
+rules (`choose_gain`, `choose_heads`, `choose_sharpness`) know numbers alone.
 """
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import torch
+from torch import Tensor
+
+from seka.effects import effects
+from seka.layers import write_heads
 from seka.miniature.measures import ways as w
 from seka.miniature.measures.evaluate import VALIDATION, Rate, Row, both_ways, draw
 from seka.miniature.measures.matching import MATCHING
 from seka.miniature.measures.sideeffects import harms
-from seka.miniature.measures.tasks import NOWHERE, UNSEEN
+from seka.miniature.measures.tasks import NOWHERE, UNSEEN, worked_out
 from seka.projections import Projection
 from seka.routing import Router
 from seka.steering import Steering
 
 GAINS = (0.03, 0.05, 0.08, 0.12, 0.15, 0.18, 0.22, 0.27, 0.33, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)
-LAYERS = ("all", "last4", "last3", "last2", "last1")
-"""The choices of layers that are tried; a key of an early layer feeds everything above it, wanted or not."""
+LAYERS = ("all", "last4", "last2", "last1")
+"""The choices of whole layers that are tried; a key of an early layer feeds everything above it, wanted or not."""
+COUNTS = (4, 6, 9, 12, 16)
+"""How many heads are tried, of those that do most for a mark for the harm that they do (`most_useful`)."""
+ALONE = 1.0
+"""Gain at which a head is steered alone."""
+FEW = 24
+"""Rows of each task that a head's effect is measured on, at most: the first ones, whose wordings are those of training."""
+TALES = 60
+"""Stories that a head's harm is measured on."""
+NOISE = 5e-4
+"""Excess loss in nats a token that counts as none: less is not told apart by so few stories."""
 SHARPNESS = (1.0, 4.0, 8.0, 16.0)
 PLATEAU = 0.01
 """How far below the best score another one may be to count as good as it: a few rows are no difference."""
@@ -32,8 +48,10 @@ HARM = 1.02
 upper end of its 95 % interval is meant, so that other stories seldom find more."""
 STORIES = 200
 """Stories that a harm is measured on."""
-SCORED = ("facts", "roles", "instructions")
-"""Whose rows (see MATCHING) have two rivals each: conflicts, biographies and instructions."""
+WORKED = "worked out"
+"""Rows of instructions that say how to find what to write; they stand beside those of MATCHING."""
+SCORED = ("facts", "roles", "instructions", WORKED)
+"""Whose rows have two rivals each: conflicts, biographies and instructions of either kind."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +102,9 @@ def choose_gain(score: Callable[[float], float], harm: Callable[[float], float])
     return max(scores, key=lambda gain: (scores[gain], -gain)), scores
 
 
-def choose_layers(found: Mapping[str, Strength]) -> str:
-    """Of the choices that do no harm at their gain the one that scores best, of equals the first; where every one does
-    harm, the one that does least."""
+def choose_heads(found: Mapping[str, Strength]) -> str:
+    """Of the choices of layers or heads that do no harm at their gain the one that scores best, of equals the first; where
+    every one does harm, the one that does least."""
     harmless = _harmless(found)
     return max(harmless, key=lambda n: found[n].score) if harmless else min(found, key=lambda n: found[n].harm)
 
@@ -108,20 +126,72 @@ def _below(scores: Mapping[float, float], distance: float) -> float:
     return max(scores.values()) - distance - 1e-9
 
 
+def most_useful(effect: Mapping[int, Sequence[float]], harm: Mapping[int, Sequence[float]]) -> list[tuple[int, int]]:
+    """(layer, head) of heads that do something for a mark, those first that do most for the harm that they do.
+
+    effect, harm: {layer: [H]} in nats. A harm below NOISE counts as NOISE.
+    """
+    worth = {
+        (layer, head): gain / max(harm[layer][head], NOISE)
+        for layer, row in effect.items()
+        for head, gain in enumerate(row)
+        if gain > 0
+    }
+    return sorted(worth, key=lambda place: (-worth[place], place))
+
+
+def choices(order: Sequence[tuple[int, int]]) -> list[str]:
+    """What is tried, as `seka.layers.choose` takes it: LAYERS, and the first COUNTS of heads in an order."""
+    found = list(LAYERS)
+    for count in COUNTS:
+        chosen: dict[int, list[int]] = {}
+        for layer, head in order[:count]:
+            chosen.setdefault(layer, []).append(head)
+        if chosen and write_heads(chosen) not in found:
+            found.append(write_heads(chosen))
+    return found
+
+
+def alone(
+    model: Any, tokenizer: Any, projection: Projection, given: Mapping[str, Sequence[Row]]
+) -> list[tuple[int, int]]:
+    """The heads in the order of `most_useful`, each steered alone at the gain ALONE.
+
+    Its effect: nats that the marked answer's first token gains, mean over SCORED, the first FEW rows, either one marked.
+    Its harm: nats a token that TALES stories lose.
+    """
+    effect: dict[int, Tensor] = {}
+    for name in SCORED:
+        asked = [(row.marked(i), row.case.answers[i]) for row in given[name][:FEW] for i in (0, 1)]
+        for layer, found in effects(model, tokenizer, projection, asked, ALONE).items():
+            effect[layer] = effect.get(layer, torch.zeros(())) + found.nan_to_num(0.0) / len(SCORED)
+    every = Steering(model, projection, ALONE, layers="all")
+    heads = {
+        (layer, head): every.only({layer: [head]})
+        for layer, row in every.selected.items()
+        for head in row.nonzero()[:, 0].tolist()
+    }
+    told = harms(model, tokenizer, {f"{layer}:{head}": one for (layer, head), one in heads.items()}, VALIDATION, TALES)
+    harm = {layer: [0.0] * len(row) for layer, row in effect.items()}
+    for layer, head in heads:
+        harm[layer][head] = math.log(told[f"{layer}:{head}"].multiple)
+    return most_useful({layer: row.tolist() for layer, row in effect.items()}, harm)
+
+
 def rows(n: int, tokenizer: Any) -> dict[str, list[Row]]:
-    """{expert: n validation rows} of its kind in MATCHING, words unseen, half of them with unseen wordings too."""
+    """{expert: n validation rows} of its kind in MATCHING and of WORKED, words unseen, half of them with unseen wordings too."""
     if n < 2 or n % 2:
         raise ValueError(f"{n} rows of each task asked for; wanted 2, 4, 6, ...: half of them have unseen wordings")
     return {
         expert: [row for options in (UNSEEN, NOWHERE) for row in draw(kind, n // 2, VALIDATION, tokenizer, options)]
-        for expert, kind in MATCHING.items()
+        for expert, kind in {**MATCHING, WORKED: worked_out}.items()
     }
 
 
 def strength(
     model: Any, tokenizer: Any, source: Projection | Router, given: Mapping[str, Sequence[Row]], layers: str = "all"
 ) -> Strength:
-    """The gain of an expert or a mixture in some layers, on the given rows."""
+    """The gain of an expert or a mixture in some layers or heads, on the given rows."""
     steering = Steering(model, source, positive=GAINS[0], layers=layers)
     measured: dict[float, float] = {}
 

@@ -184,7 +184,14 @@ def _beginning(stages: Sequence[Figures], number: int) -> str:
     """Whose weights stage `number` (from 1) began with: the one before it, where it names no other, or a mean of several."""
     after = stages[number - 1].get("after", number - 1)
     taken = stages[after - 1].get("mean of")
-    return f"the mean of stages {', '.join(map(str, taken))}" if taken else f"stage {after}"
+    return mean(taken) if taken else f"stage {after}"
+
+
+def mean(taken: Sequence[Any]) -> str:
+    """In words, which stages' weights a mean is of; a part may be a mean itself."""
+    whole = [part for part in taken if isinstance(part, int)]
+    stages = [f"stage{'s' * (len(whole) > 1)} {', '.join(map(str, whole))}"] if whole else []
+    return "the mean of " + " and ".join(stages + [f"({mean(part)})" for part in taken if not isinstance(part, int)])
 
 
 def _corpus(stage: Figures, last: Figures) -> str:
@@ -196,7 +203,7 @@ def _corpus(stage: Figures, last: Figures) -> str:
 
 
 def layers(chosen: Figures) -> str:
-    """What each choice of layers came to with the pooled expert on validation rows."""
+    """What each choice of layers or heads came to with the pooled expert on validation rows."""
     rows = [
         [
             f"`{name}`",
@@ -206,7 +213,7 @@ def layers(chosen: Figures) -> str:
         ]
         for name, entry in chosen["layers"]["tried"].items()
     ]
-    return table(["layers", "gain", "score, %", "perplexity, multiple, upper end"], rows)
+    return table(["where", "gain", "score, %", "perplexity, multiple, upper end"], rows)
 
 
 def experts(chosen: Figures) -> str:

@@ -84,14 +84,15 @@ class Run:
         self.network.initialise(torch.Generator().manual_seed(recipe.seed))
         if recipe.start:
             adopt(self.network, Path(recipe.start), self.tokenizer)
-            self._remember(Path(recipe.start) / "training_figures.json")
+        checkpoint = folder / "checkpoint.pt"
+        if not checkpoint.exists():
+            self._remember(Path(recipe.start) / "training_figures.json" if recipe.start else None)
         self.network.to(recipe.device)
         self.optimisers = optimisers(self.network, recipe.muon, recipe.adam)
         self.stream = Stream(
             self.tokenizer, recipe.seed, "training", recipe.tokens, recipe.answer_weight, recipe.widths, recipe.skips
         )
         self.step, self.seconds, self.seen = 0, 0.0, 0
-        checkpoint = folder / "checkpoint.pt"
         if checkpoint.exists():
             self._restore(checkpoint)
         self.loss = torch.compile(self.network.loss, dynamic=False) if recipe.compiled else self.network.loss
@@ -110,10 +111,11 @@ class Run:
         loaded: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(place)
         return loaded
 
-    def _remember(self, earlier: Path) -> None:
-        """Keep what is known of the run that this one begins with; shipping may overwrite it."""
+    def _remember(self, earlier: Path | None) -> None:
+        """Keep what is known of the run that this one begins with, and that alone: shipping may overwrite it."""
         kept = self.folder / "before.json"
-        if earlier.exists() and not kept.exists():
+        kept.unlink(missing_ok=True)
+        if earlier is not None and earlier.exists():
             kept.write_text(earlier.read_text(encoding="utf-8"), encoding="utf-8")
 
     def _restore(self, path: Path) -> None:

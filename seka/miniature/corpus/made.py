@@ -39,7 +39,9 @@ CONNECTORS = (
 )
 """What may stand between a noun and its value, after a comma."""
 APART = ("but", "other than", "besides", "apart from", "beyond", "save")
+"""What sets the value apart from all else."""
 OWN = ("its", "the", "a", "this", "its own", "their", "one more", "some")
+"""What may stand before a noun."""
 ADVERBS = (
     *("usually", "plainly", "frankly", "mostly", "quietly", "nearly", "also", "only", "even", "simply", "gladly"),
     *("again", "together", "badly", "slowly", "openly", "formally", "by chance", "by mistake", "at times", "in short"),

@@ -158,7 +158,7 @@ JOINS = Wordings(
         "{P} asks: {0} {Q} asks: {1}|0.5",
     ),
 )
-#: Two instructions with words that settle which of them counts, "|", and 1 where it is the first; in training alone.
+#: Two instructions with words that settle which of them counts, "|", and 1 where it is the first; never in evaluation.
 SETTLED = (
     "Rule 1: {0}\nRule 2: {1}\nFollow rule 1.|1",
     "Rule 1: {0}\nRule 2: {1}\nFollow rule 2.|0",

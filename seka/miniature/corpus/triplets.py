@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from collections.abc import Callable
 from random import Random
 
 from seka.miniature.corpus import sentences as s
-from seka.miniature.corpus.asking import LISTED, TRAINING, Case, new_fact, relation
+from seka.miniature.corpus.asking import LISTED, TRAINING, Case, dress, new_fact, relation
 from seka.miniature.corpus.cases import biography, conflict, passage
 from seka.miniature.corpus.replies import INSTRUCTIONS
+from seka.miniature.corpus.rules import SETTLED
 from seka.miniature.corpus.world import sentence
 from seka.triplets import Triplet
 
@@ -58,6 +61,11 @@ def passages(random: Random) -> Triplet:
 
 
 def instructions(random: Random) -> Triplet:
+    """Two rules for a reply: asked for what they want, or told which of them counts."""
+    return wanted(random) if random.random() < 0.5 else settled(random)
+
+
+def wanted(random: Random) -> Triplet:
     """Two rules for a reply and a question about what they ask for; the other question is about something else."""
     kind = random.choice(list(ASKED))
     # In training's cases an instruction may stand alone, or words settle which one counts.
@@ -66,6 +74,29 @@ def instructions(random: Random) -> Triplet:
     other = random.choice([name for name in ASKED if name != kind])
     value = case.statements[case.chosen].value
     return Triplet(case.prompt[first:last] + ".", random.choice(ASKED[kind]), value, random.choice(ASKED[other]))
+
+
+def settled(random: Random) -> Triplet:
+    """Two rules for a reply, and words before them by which one of them counts; by the other words the other one does."""
+    case = INSTRUCTIONS[random.choice(list(INSTRUCTIONS))](random, LISTED)
+    rules = [case.prompt[statement.start : statement.end] for statement in case.statements]
+    told = dress(random, "\0".join(random.choice(beforehand())), LISTED, case.prompt)
+    context, *words = told.replace("{0}", rules[0] + ".").replace("{1}", rules[1] + ".").split("\0")
+    chosen = random.randrange(2)
+    return Triplet(context, words[chosen], rules[chosen], words[1 - chosen])
+
+
+@functools.cache
+def beforehand() -> tuple[tuple[str, str, str], ...]:
+    """Two instructions, and the words that may stand before them by which the first one counts, and the second."""
+    found: dict[tuple[str, str], dict[str, str]] = {}
+    for entry in SETTLED:
+        wording, side = entry.split("|")
+        before, *rest = re.split(r"(?<=\.)\s", wording, maxsplit=1)
+        if rest and not re.search(r"\{\d\}", before):
+            alike = re.sub("first|second|[12]|{[PQ]}", "", before)
+            found.setdefault((rest[0], alike), {})[side] = before
+    return tuple((both, words["1"], words["0"]) for (both, _), words in found.items() if len(words) == 2)
 
 
 def asked(random: Random, make: Callable[..., Case]) -> Case:
@@ -79,7 +110,7 @@ def asked(random: Random, make: Callable[..., Case]) -> Case:
 KINDS: dict[str, tuple[Callable[[Random], Triplet], str]] = {
     "facts": (facts, "single statements and pairs that contradict each other"),
     "roles": (roles, "short biographies, asked for the work"),
-    "instructions": (instructions, "pairs of instructions, asked for what they want"),
+    "instructions": (instructions, "pairs of instructions, asked for what they want or told which one counts"),
     "passages": (passages, "several people and things, asked about one"),
 }
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from seka.miniature.corpus.world import Wordings
 
-#: Two statements with words that settle which of them counts, "|", and 1 where it is the first; in training alone.
+#: Two statements with words that settle which of them counts, "|", and 1 where it is the first; never in evaluation.
 SETTLED = (
     "True: {A}. ^False: {B}.|1",
     "False: {A}. ^True: {B}.|0",
@@ -35,7 +35,7 @@ SETTLED = (
     "[yes] {A}.\n[no] {B}.|1",
     "[no] {A}.\n[yes] {B}.|0",
 )
-#: Two statements, "|", and the chance of the first.
+#: Two statements, "|", and the chance of the first; never near one half, so that there is a less likely one to mark.
 PAIRS = Wordings(
     (
         # Time.

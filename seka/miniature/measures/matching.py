@@ -12,7 +12,7 @@ from seka.steering import Steering
 from seka.tokens import encode
 
 MATCHING = {"facts": "conflict", "roles": "biography", "instructions": "instructions", "passages": "passage"}
-"""The kind of rows that is like what each expert was learnt from; instructions are of every kind, and five of these were learnt."""
+"""The kind of rows that is like what each expert was learnt from; instructions are of every kind."""
 
 
 def shares(tokenizer: Any, prompts: Sequence[Prompt], steering: Steering, size: int = 32) -> list[dict[str, float]]:

@@ -124,8 +124,6 @@ TASKS: dict[str, Task] = {
             "long passage",
             "one",
             replace(UNSEEN, position=position),
-            TWO,
-            100,
         )
         for position in POSITIONS
     },

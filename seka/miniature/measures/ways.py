@@ -19,6 +19,8 @@ from seka.steering import Steering
 from seka.tokens import Tokens, encode
 
 Read = Callable[[Tokens], Tensor]
+BUDGET = 20_000
+"""Characters of a batch, padding included: long prompts are read sooner a few at a time, one beyond it alone."""
 
 
 @dataclass(frozen=True)
@@ -102,9 +104,14 @@ def _logits(model: Any, tokens: Tokens, attention: Tensor) -> Tensor:
 
 
 def batches(prompts: Sequence[Prompt], size: int) -> list[list[int]]:
-    """Indices of prompts of similar length, `size` at a time."""
+    """Indices of prompts of similar length, `size` at a time, or fewer where the longest would make more than BUDGET."""
     order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].text))
-    return [order[start : start + size] for start in range(0, len(order), size)]
+    found: list[list[int]] = []
+    for i in order:
+        if not found or len(found[-1]) == size or (len(found[-1]) + 1) * len(prompts[i].text) > BUDGET:
+            found.append([])
+        found[-1].append(i)
+    return found
 
 
 def logits(tokenizer: Any, prompts: Sequence[Prompt], way: Way, size: int = 32) -> Tensor:
