@@ -135,6 +135,7 @@ def test_learnt_recommended_layers_are_those_that_generate_steers(
     assert main([*learn, "--recommended-layers", "1:0,7"]) == 2
     assert "names heads [7] of layer 1, which has 2" in capsys.readouterr().err
     assert main([*learn, "--recommended-gain", "20", "--recommended-layers", "2:0,1"]) == 0
+    capsys.readouterr()
     assert steered() == steered("--layers", "last1")
 
 

@@ -143,6 +143,12 @@ def test_the_verdict_on_key_scaling_follows_the_intervals(sections, pooled, adap
     assert ("cannot be told" in said) == (adaptive["low"] <= 0)
 
 
+@pytest.mark.parametrize("mean", [0.0, 1.1])
+def test_directions_drawn_at_random_are_named_where_they_come_first(sections, mean):
+    found = changed(sections["spread"], "ways", "random subspace", "mean", to=between(mean, mean, mean))
+    assert ("drawn at random, of the same ranks, come before both" in findings.against_scaling(found)) == (mean > 1)
+
+
 def test_ways_stand_in_the_order_found(sections):
     wanted = ["adaptive", "pooled", "key scaling", "logit bias", "random subspace", "marked prompt", "none"]
     assert findings.order(sections["spread"]) == wanted

@@ -220,8 +220,8 @@ def test_an_answer_is_at_least_as_long_as_is_wanted_of_it():
 
 def test_batches_hold_no_more_than_their_budget_and_every_prompt_once() -> None:
     half = ways.BUDGET // 2
-    lengths = [half, 5, half + 1, 3, half, 4, 3 * ways.BUDGET, half + 2]
+    lengths = [half, 5, half + 1, 3, 6, half, 4, 3 * ways.BUDGET, half + 2]
     prompts = [seka.Prompt("x" * length) for length in lengths]
     found = [[lengths[i] for i in batch] for batch in ways.batches(prompts, 2)]
-    assert found == [[3, 4], [5], [half, half], [half + 1], [half + 2], [3 * ways.BUDGET]]
+    assert found == [[3, 4], [5, 6], [half, half], [half + 1], [half + 2], [3 * ways.BUDGET]]
     assert sorted(i for batch in ways.batches(prompts, 64) for i in batch) == list(range(len(prompts)))

@@ -8,6 +8,7 @@ from typing import Any
 from seka import effects
 from seka.miniature.targets import DEFAULT, FLAT, HARMLESS, apart, by_position, value, verdicts
 
+CHANCE = "random subspace"
 LEARNT = {"pooled": "one expert (`pooled`)", "adaptive": "the mixture of experts (`adaptive`)"}
 
 
@@ -54,7 +55,10 @@ def against_scaling(spread: Mapping[str, Any]) -> str:
         1: "One of the two learnt ways beats key scaling, the other does not.",
         2: "The learnt subspaces beat key scaling.",
     }[len(better)]
-    return f"**{verdict}** At the same side effect, mean of the tasks: {'; '.join(lines)}."
+    first = order(spread)
+    chance = all(first.index(CHANCE) < first.index(name) for name in LEARNT)
+    besides = " Directions drawn at random, of the same ranks, come before both." if chance else ""
+    return f"**{verdict}**{besides} At the same side effect, mean of the tasks: {'; '.join(lines)}."
 
 
 def agreement(heads: Mapping[str, Any]) -> str:

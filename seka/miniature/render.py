@@ -125,8 +125,8 @@ def trained(training: Figures) -> str:
     made = f"`{command} --ship` was the last stage."
     if taken:
         made = f"""`{command}` was the last stage. The shipped weights are {tables.mean(taken)},
-`python -m seka miniature average RUN ... --ship`: a
-mean of runs with one beginning often reads better than any of them (Wortsman et al. 2022, "Model soups")."""
+`python -m seka miniature average RUN ... --ship`: a mean of runs with one beginning often reads better than any of
+them (Wortsman et al. 2022, "Model soups")."""
     return f"""## Training
 
 {training["parameters"] / 1e6:.2f} M parameters: {shape["layers"]} layers, width {shape["width"]}, {shape["heads"]}

@@ -19,7 +19,7 @@ from torch import Tensor
 from seka.effects import effects
 from seka.layers import write_heads
 from seka.miniature.measures import ways as w
-from seka.miniature.measures.evaluate import VALIDATION, Rate, Row, both_ways, draw
+from seka.miniature.measures.evaluate import VALIDATION, Make, Rate, Row, both_ways, draw
 from seka.miniature.measures.matching import MATCHING
 from seka.miniature.measures.sideeffects import harms
 from seka.miniature.measures.tasks import NOWHERE, UNSEEN, worked_out
@@ -182,9 +182,10 @@ def rows(n: int, tokenizer: Any) -> dict[str, list[Row]]:
     """{expert: n validation rows} of its kind in MATCHING and of WORKED, words unseen, half of them with unseen wordings too."""
     if n < 2 or n % 2:
         raise ValueError(f"{n} rows of each task asked for; wanted 2, 4, 6, ...: half of them have unseen wordings")
+    kinds: dict[str, str | Make] = {**MATCHING, WORKED: worked_out}
     return {
-        expert: [row for options in (UNSEEN, NOWHERE) for row in draw(kind, n // 2, VALIDATION, tokenizer, options)]
-        for expert, kind in {**MATCHING, WORKED: worked_out}.items()
+        name: [row for options in (UNSEEN, NOWHERE) for row in draw(kind, n // 2, VALIDATION, tokenizer, options)]
+        for name, kind in kinds.items()
     }
 
 
