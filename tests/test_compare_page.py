@@ -23,7 +23,10 @@ SWEPT = "document.querySelector('#sweep-status').textContent.trim()"
 #: What moves without having been asked to, as the browser itself reckons it.
 SHIFTS = """() => {
   window.shifts = [];
-  const moved = (shift) => shift.sources.map(({ node }) => node?.id || node?.className);
+  // An answer's own text may be set anew while it streams, the letters of a random model being of any height.
+  const own = (node) => node?.nodeType === 3 && node.parentElement?.closest('.written');
+  const there = (shift) => shift.sources.filter(({ node }) => node && !own(node));
+  const moved = (shift) => there(shift).map(({ node }) => node.id || node.className || node.textContent);
   const note = (list) => shifts.push(...list.getEntries().flatMap(moved));
   new PerformanceObserver(note).observe({ type: 'layout-shift' });
 }"""
