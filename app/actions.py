@@ -106,8 +106,7 @@ def check(studio: Studio, text: str, settings: Settings) -> dict[str, str]:
             looked_at = "layers"
             if settings.layers.strip():
                 choose(settings.layers, sites(studio.model))
-                steering(studio, replace(settings, min_shift=0.0))
-            looked_at = "min_shift"
+            looked_at = "min_shift" if settings.min_shift > 0 else "layers"
         steering(studio, settings)
     except ValueError as error:
         return {looked_at: _sentence(error)}

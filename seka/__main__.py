@@ -227,7 +227,7 @@ def _learn(args: argparse.Namespace) -> None:
 
 def _check_recommended(args: argparse.Namespace, model: Any) -> None:
     """ValueError for a gain that is none and for what will not be learnt, before the learning takes its time."""
-    from seka.layers import choose, named_heads
+    from seka.layers import choose
     from seka.sites import sites
 
     gain = args.recommended_gain
@@ -241,12 +241,6 @@ def _check_recommended(args: argparse.Namespace, model: Any) -> None:
             f"--recommended-layers {args.recommended_layers} names layers {missing}, and --layers {args.layers} leaves "
             f"them out; wanted layers out of {learnt}"
         )
-    counts = {site.layer: site.heads for site in sites(model)}
-    for layer, heads in (named_heads(args.recommended_layers) or {}).items():
-        if missing := [head for head in heads if head >= counts[layer]]:
-            raise ValueError(
-                f"--recommended-layers {args.recommended_layers} names heads {missing} of layer {layer}, which has {counts[layer]}"
-            )
 
 
 def _inspect(args: argparse.Namespace) -> None:

@@ -34,24 +34,25 @@ def choose(layers: str | Sequence[int], available: Sequence[Site]) -> tuple[Site
     """
     by_layer = {site.layer: site for site in available}
     wanted = f"wanted 'all', 'lastN', 'firstN', layers out of {sorted(by_layer)}, for example '3,5', or heads of them, '0:1,3;4:0'"
-    if isinstance(layers, str) and ":" in layers:
+    named: Mapping[int, Sequence[int]] = {}
+    if isinstance(layers, str):
         if not is_choice(layers):
             raise ValueError(f"layers {layers!r} not understood; {wanted}")
-        layers = list(read_heads(layers))
-    if isinstance(layers, str):
         text = layers.strip().lower()
         if text == "all":
             return tuple(available)
         if match := _COUNTED.fullmatch(text):
             count = int(match[2])
             return tuple(available[-count:] if match[1] == "last" else available[:count])
-        if not _LISTED.fullmatch(text):
-            raise ValueError(f"layers {layers!r} not understood; {wanted}")
-        layers = [int(part) for part in text.split(",")]
+        named = named_heads(text) or {}
+        layers = list(named) or [int(part) for part in text.split(",")]
     numbers = sorted({int(layer) for layer in layers})
     missing = [number for number in numbers if number not in by_layer]
     if missing or not numbers:
         raise ValueError(f"layers {missing or list(layers)} are not attention layers of this model; {wanted}")
+    for layer, heads in named.items():
+        if beyond := [head for head in heads if head >= by_layer[layer].heads]:
+            raise ValueError(f"layer {layer} has no heads {beyond}; wanted some of 0 to {by_layer[layer].heads - 1}")
     return tuple(by_layer[number] for number in numbers)
 
 

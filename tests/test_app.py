@@ -42,7 +42,7 @@ def studio() -> Studio:
         (TEXT, Settings(max_new_tokens=505), "max_new_tokens", "wanted a number from 1"),
         (TEXT, Settings(layers="seven"), "layers", "not understood"),
         (TEXT, Settings(layers="77"), "layers", "77"),
-        (TEXT, Settings(layers="1:77"), "layers", "Head 77 of layer 1 cannot be steered"),
+        (TEXT, Settings(layers="1:77"), "layers", "Layer 1 has no heads [77]"),
         (TEXT, Settings(layers="1:0", min_shift=999.0), "min_shift", "No head is steered"),
     ],
 )

@@ -133,7 +133,7 @@ def test_learnt_recommended_layers_are_those_that_generate_steers(
     assert main([*learn, "--layers", "0,1", "--recommended-layers", "last2"]) == 2
     assert "names layers [2], and --layers 0,1 leaves them out" in capsys.readouterr().err
     assert main([*learn, "--recommended-layers", "1:0,7"]) == 2
-    assert "names heads [7] of layer 1, which has 2" in capsys.readouterr().err
+    assert "layer 1 has no heads [7]; wanted some of 0 to 1" in capsys.readouterr().err
     assert main([*learn, "--recommended-gain", "20", "--recommended-layers", "2:0,1"]) == 0
     capsys.readouterr()
     assert steered() == steered("--layers", "last1")

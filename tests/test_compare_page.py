@@ -23,10 +23,12 @@ SWEPT = "document.querySelector('#sweep-status').textContent.trim()"
 #: What moves without having been asked to, as the browser itself reckons it.
 SHIFTS = """() => {
   window.shifts = [];
-  // An answer's own text may be set anew while it streams, the letters of a random model being of any height.
-  const own = (node) => node?.nodeType === 3 && node.parentElement?.closest('.written');
-  const there = (shift) => shift.sources.filter(({ node }) => node && !own(node));
-  const moved = (shift) => there(shift).map(({ node }) => node.id || node.className || node.textContent);
+  // Within an answer its own text may be set anew while it streams: the letters of a random model are of any height.
+  const boxes = [...document.querySelectorAll('#plain, #steered')];
+  const holds = (b, at) => b.left <= at.left && at.left <= b.right && b.top <= at.top && at.top <= b.bottom;
+  const at = (box, node, rect) => node ? node !== box && box.contains(node) : holds(box.getBoundingClientRect(), rect);
+  const own = ({ node, previousRect }) => boxes.some((box) => at(box, node, previousRect));
+  const moved = (shift) => shift.sources.filter((s) => !own(s)).map(({ node }) => node?.id || node?.className || node?.nodeName);
   const note = (list) => shifts.push(...list.getEntries().flatMap(moved));
   new PerformanceObserver(note).observe({ type: 'layout-shift' });
 }"""

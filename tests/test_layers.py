@@ -10,7 +10,9 @@ import pytest
 
 from seka.layers import choose, is_choice
 
-SPARSE: Any = [SimpleNamespace(layer=layer) for layer in (1, 3, 5, 8)]  # a model whose other layers hold no attention
+SPARSE: Any = [
+    SimpleNamespace(layer=layer, heads=3) for layer in (1, 3, 5, 8)
+]  # a model whose other layers hold no attention
 
 
 @pytest.mark.parametrize(

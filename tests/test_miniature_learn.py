@@ -110,10 +110,8 @@ def test_the_rule_for_heads(tried: dict[str, tuple[float, float]], layers: str) 
 
 def test_the_order_of_heads_is_by_effect_for_harm_and_the_first_are_tried() -> None:
     effect = {0: [0.1, 0.4, -1.0], 3: [0.2, float(strength.NOISE), 8.0]}
-    harm = {
-        0: [0.1, 0.1, 0.1],
-        3: [-0.3, 0.0, 0.5],
-    }  # worth 1, 4; 400, 1, 16; a head that works against the mark is out
+    harm = {0: [0.1, 0.1, 0.1], 3: [-0.3, 0.0, 0.5]}
+    # Worth 1 and 4, then 400, 1 and 16; a head that works against the mark is out.
     order = strength.most_useful(effect, harm)
     assert order == [(3, 0), (3, 2), (0, 1), (0, 0), (3, 1)]
     assert strength.choices(order) == [*strength.LAYERS, "0:0,1;3:0,2", "0:0,1;3:0,1,2"]

@@ -14,8 +14,6 @@ from transformers import PreTrainedTokenizerFast, Qwen3ForCausalLM
 from seka.miniature import path
 
 FIGURES = "training_figures.json"
-
-
 NUMBERED = ("after", "mean of")
 """What of a stage are numbers of other stages."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seka import effects
@@ -20,6 +20,13 @@ def points(share: float) -> str:
 def listed(words: list[str]) -> str:
     """ "a, b and c"."""
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def mean(taken: Sequence[Any]) -> str:
+    """In words, which stages' weights a mean is of; a part may be a mean itself."""
+    whole = [part for part in taken if isinstance(part, int)]
+    stages = [f"stage{'s' * (len(whole) > 1)} {', '.join(map(str, whole))}"] if whole else []
+    return "the mean of " + " and ".join(stages + [f"({mean(part)})" for part in taken if not isinstance(part, int)])
 
 
 def reached(sections: Mapping[str, Any]) -> str:

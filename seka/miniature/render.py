@@ -124,7 +124,7 @@ def trained(training: Figures) -> str:
     taken = training.get("mean of")
     made = f"`{command} --ship` was the last stage."
     if taken:
-        made = f"""`{command}` was the last stage. The shipped weights are {tables.mean(taken)},
+        made = f"""`{command}` was the last stage. The shipped weights are {findings.mean(taken)},
 `python -m seka miniature average RUN ... --ship`: a mean of runs with one beginning often reads better than any of
 them (Wortsman et al. 2022, "Model soups")."""
     return f"""## Training

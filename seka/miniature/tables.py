@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from seka.miniature.findings import order
+from seka.miniature.findings import mean, order
 from seka.miniature.measures.tasks import TASKS
 from seka.miniature.targets import DEFAULT, FLAT, HARMLESS, apart, by_position, met, verdicts
 from seka.miniature.train import FREE
@@ -185,13 +185,6 @@ def _beginning(stages: Sequence[Figures], number: int) -> str:
     after = stages[number - 1].get("after", number - 1)
     taken = stages[after - 1].get("mean of")
     return mean(taken) if taken else f"stage {after}"
-
-
-def mean(taken: Sequence[Any]) -> str:
-    """In words, which stages' weights a mean is of; a part may be a mean itself."""
-    whole = [part for part in taken if isinstance(part, int)]
-    stages = [f"stage{'s' * (len(whole) > 1)} {', '.join(map(str, whole))}"] if whole else []
-    return "the mean of " + " and ".join(stages + [f"({mean(part)})" for part in taken if not isinstance(part, int)])
 
 
 def _corpus(stage: Figures, last: Figures) -> str:
