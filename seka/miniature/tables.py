@@ -169,10 +169,14 @@ def recipes(found: Figures, training: Figures) -> str:
 
 
 def finished(run: Figures, training: Figures) -> bool:
-    """Whether a compared run is the one that the shipped weights come from, which may have been given more time."""
-    mine, shipped = run["recipe"], training["recipe"]
-    same = all(mine.get(key) == shipped.get(key) for key in {*mine, *shipped} - set(FREE))
-    return same and run["documents"] == training.get("documents")
+    """Whether the shipped weights come from a compared run: it is the last stage, or an earlier one was given more time."""
+
+    def of(stage: Figures) -> bool:
+        mine, theirs = run["recipe"], stage["recipe"]
+        same = all(mine.get(key) == theirs.get(key) for key in {*mine, *theirs} - set(FREE))
+        return same and run["documents"] == stage.get("documents")
+
+    return of(training) or any(of(s) and s["minutes"] > run["minutes"] for s in training.get("before", []))
 
 
 def between(some: Figures) -> str:
@@ -275,9 +279,9 @@ def spread(sections: Figures) -> str:
     rows = []
     for name in order(sections["spread"]):
         way = found[name]
-        mean, more = between(way["mean"]), between(way["over key scaling"])
+        own, more = between(way["mean"]), between(way["over key scaling"])
         gain = "" if way["gain"] is None else f"{way['gain']:.3g}"
-        rows.append([f"`{name}`", gain, f"{way['spill']:.3f}", mean, more, *map(percent, way["tasks"].values())])
+        rows.append([f"`{name}`", gain, f"{way['spill']:.3f}", own, more, *map(percent, way["tasks"].values())])
     tasks = [f"`{task}`" for task in next(iter(found.values()))["tasks"]]
     return table(["way", "strength", "side effect, nats", "mean, %", "over key scaling, points", *tasks], rows)
 
