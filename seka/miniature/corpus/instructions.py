@@ -93,7 +93,7 @@ def compete(random: Random, options: Options, kind: str, task: Task) -> Case:
     layout = random.choice(LAYOUTS if task.body else BARE)
     while (single or settled) and "{0}" in layout:
         layout = random.choice(LAYOUTS)
-    taken = " ".join((*task.asked, *task.slots.values(), task.body, task.label))
+    taken = " ".join((*rules, *task.slots.values(), task.body, task.label))
     both = dress(random, join, options, taken).replace("{0}", rules[0]).replace("{1}", rules[1])
     text = layout.replace("{r}", rules[0] if single else both).replace("{0}", rules[0]).replace("{1}", rules[1])
     if "{0}" in layout:
