@@ -204,3 +204,14 @@ def test_words_that_settle_it_are_of_training_alone(module, kind, tokenizer, mon
     strength.rows(4, tokenizer)
     sideeffects.stories(evaluate.VALIDATION, 20)
     triplets.triplets("instructions", 20)
+
+
+@pytest.mark.parametrize("kind", sorted(set(documents.INSTRUCTIONS) - {"number"}))  # says digits in words
+@pytest.mark.parametrize("options", [TRAINING, tasks.UNSEEN, tasks.NOWHERE], ids=["training", "unseen", "nowhere"])
+def test_every_word_that_an_instruction_wants_stands_in_the_prompt(kind, options):
+    """Or nobody could follow it; "follows" ends every reply in a language alike."""
+    for index in range(120):
+        case = documents.CASES[kind](Random(f"wanted/{index}"), options)
+        wanted = {word for whole in case.wholes for word in re.findall(r"\w+", whole.lower())}
+        missing = {word for word in wanted if word not in case.prompt.lower()}
+        assert missing <= ({"follows"} if kind == "language" else set()), case

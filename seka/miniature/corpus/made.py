@@ -47,7 +47,7 @@ ADVERBS = (
     *("again", "together", "badly", "slowly", "openly", "formally", "by chance", "by mistake", "at times", "in short"),
     *("in turn", "for good", "at least", "on paper", "without fail", "more or less", "so far", "indeed", "rarely"),
 )
-SHARE = 0.6
+SHARE = 0.5
 """Share of made wordings where they may stand beside listed ones."""
 SMALL = (
     *("the", "a", "this", "that", "its", "each", "no", "some", "and", "or", "not", "so", "as", "but", "who", "which"),

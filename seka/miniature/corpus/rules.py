@@ -77,7 +77,7 @@ RULES = {
     "greeting": Wordings(
         (
             'Greet {X} with "{v}".', 'Say "{v}" to {X}.', 'Welcome {X} with the words "{v}".', 'Tell {X} "{v}".',
-            'The greeting is "{v}".', 'Write "{v}" to greet {X}.', 'Receive {X} with "{v}".', '{X} likes to hear "{v}".',
+            'The greeting for {X} is "{v}".', 'Write "{v}" to greet {X}.', 'Receive {X} with "{v}".', '{X} likes to hear "{v}".',
         ),
         ('Meet {X} with a friendly "{v}".', 'Use "{v}" to say hello to {X}.'),
     ),
