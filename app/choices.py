@@ -51,7 +51,7 @@ def build(studio: Studio, chosen: Settings) -> Choices:
                 min_width=130, elem_id="layers",
             )  # fmt: skip
             shift = gr.Number(
-                chosen.min_shift, label="Head threshold", info="least relative shift; 0 steers every head", step=0.01,
+                chosen.min_shift, label="Head threshold", info="least relative shift; 0 leaves no head out", step=0.01,
                 min_width=130, elem_id="min-shift",
             )  # fmt: skip
         heads = gr.Textbox(

@@ -34,7 +34,7 @@ BRIDGE = "seka.headClicks((at) => trigger('head_click', at));"
 
 @dataclass(frozen=True)
 class Heads:
-    """run: the last record; measured: one with an effect."""
+    """run: the last record; measured: one with an effect; clicked: the head that `one` tells of, as the browser said it."""
 
     said: gr.HTML
     map: gr.Plot
@@ -47,6 +47,7 @@ class Heads:
     stop: gr.Button
     run: gr.State
     measured: gr.State
+    clicked: gr.State
 
     @property
     def shown(self) -> list[Any]:
@@ -76,7 +77,7 @@ def build(view: View) -> Heads:
     one = gr.HTML("", elem_id="one-head", js_on_load=None)
     bridge = gr.HTML("", elem_id="head-clicks", visible="hidden", js_on_load=BRIDGE)
     run, measured = gr.State(view.record), gr.State(record if effect is not None else None)
-    return Heads(said, map_, words_, plot, one, bridge, reset, measure, stop, run, measured)
+    return Heads(said, map_, words_, plot, one, bridge, reset, measure, stop, run, measured, gr.State(None))
 
 
 def outputs(view: View) -> list[Any]:
@@ -139,9 +140,16 @@ def wire(
 
     def pick(event: gr.EventData, run: Any, measured: Any, *values: Any) -> list[Any]:
         written, said = maps.picked(studio, settings(values), event._data, run, measured)
-        return [gr.skip() if written is None else written, said]
+        return [gr.skip() if written is None else written, said, event._data]
 
-    heads.bridge.head_click(pick, [heads.run, heads.measured, *chosen], [named, heads.one], **QUIET)
+    heads.bridge.head_click(pick, [heads.run, heads.measured, *chosen], [named, heads.one, heads.clicked], **QUIET)
+
+    def again(clicked: Any, run: Any, measured: Any, *values: Any) -> Any:
+        """What is told of a head takes in what has been run or measured since it was clicked."""
+        return gr.skip() if clicked is None else maps.told(studio, settings(values), clicked, run, measured)
+
+    since = [heads.run.change, heads.measured.change]
+    gr.on(since, again, [heads.clicked, heads.run, heads.measured, *chosen], heads.one, **QUIET)
 
     def keep(run: Any, measured: Any) -> list[Any]:
         """No effect that was measured on another prompt stays under the heading."""
@@ -150,9 +158,9 @@ def wire(
     heads.run.change(keep, [heads.run, heads.measured], [heads.effect_said, heads.effect, heads.measured], **QUIET)
 
     def reset() -> list[Any]:
-        return ["", ""]
+        return ["", "", None]
 
-    heads.reset.click(reset, None, [named, heads.one], **QUIET)
+    heads.reset.click(reset, None, [named, heads.one, heads.clicked], **QUIET)
     _measuring(page, studio, heads, inputs, gpu)
 
 

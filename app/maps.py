@@ -73,6 +73,16 @@ def picked(
         return None, words.notice([escape(actions.explain(error))], "error")
 
 
+def told(studio: Studio, settings: Settings, clicked: Any, run: Any = None, measured: Any = None) -> str:
+    """HTML of the figures of the head that was clicked last, as `picked` takes it, when there are others than at the click."""
+    try:
+        layer, number = _place(clicked)
+        there = number in _selected(studio, settings).get(layer, [])
+        return head(studio, settings, (layer, number), "steered" if there else "not steered", run, measured)
+    except ValueError as error:
+        return words.notice([escape(actions.explain(error))], "error")
+
+
 def toggled(studio: Studio, settings: Settings, layer: int, head: int) -> tuple[str, str]:
     """(Settings.heads with this head put in or taken out, what was done). ValueError where that cannot be.
 

@@ -83,9 +83,12 @@ def test_heads_are_chosen_seen_and_measured(address: str, visit: Callable[..., A
     compare(page)
     says(page, "#heads-said", "2 of 64 in 2 layers")
 
-    # each head's effect on this prompt; it can be stopped
+    # each head's effect on this prompt, told of the head that was clicked before as well; it can be stopped
+    assert "Effect alonenot measured" in page.text_content("#one-head")
     page.click("#measure")
     says(page, "#effect-said", "Measured on")
+    says(page, "#one-head", "nats, rank")
+    says(page, "#one-head", "Layer 5, KV head 1: not steered")
     outlines(page, "#effect", 2)
     said = page.text_content("#effect-said")
     assert "rank correlation" in said
