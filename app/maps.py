@@ -74,7 +74,7 @@ def picked(
 
 
 def told(studio: Studio, settings: Settings, clicked: Any, run: Any = None, measured: Any = None) -> str:
-    """HTML of the figures of the head that was clicked last, as `picked` takes it, when there are others than at the click."""
+    """HTML of the figures, as they are now, of the head that was clicked last; arguments as in `picked`."""
     try:
         layer, number = _place(clicked)
         there = number in _selected(studio, settings).get(layer, [])

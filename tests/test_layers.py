@@ -10,9 +10,8 @@ import pytest
 
 from seka.layers import choose, is_choice
 
-SPARSE: Any = [
-    SimpleNamespace(layer=layer, heads=3) for layer in (1, 3, 5, 8)
-]  # a model whose other layers hold no attention
+#: The sites of a model whose other layers hold no attention.
+SPARSE: Any = [SimpleNamespace(layer=layer, heads=3) for layer in (1, 3, 5, 8)]
 
 
 @pytest.mark.parametrize(

@@ -130,9 +130,7 @@ def test_the_run_that_was_finished_is_marked() -> None:
     assert "`a`, finished" in compared(found, longer)
     newer = {**shipped, "recipe": {**shipped["recipe"], "momentum": 0.9}}
     assert "finished" not in compared(found, newer)
-    for minutes, named in (
-        (15.0, False),
-        (50.0, True),
-    ):  # an earlier stage, as short as the run that was compared, or longer
+    # An earlier stage, as short as the run that was compared, or longer.
+    for minutes, named in ((15.0, False), (50.0, True)):
         stage = {**{key: value for key, value in shipped.items() if key != "before"}, "minutes": minutes}
         assert ("`a`, finished" in compared(found, {**newer, "before": [stage]})) == named
