@@ -120,13 +120,24 @@ def write(page: Any, text: str) -> None:
 
 
 def settled(page: Any) -> None:
-    """The preview has caught up with the box."""
+    """The preview has caught up with the box: it shows its text, and over every letter the marks that are there."""
     page.wait_for_function(
         """() => {
           const box = document.querySelector('#prompt textarea');
           const read = document.querySelector('#preview .read');
-          const literal = document.querySelector('#literal input').checked;
-          return (read?.textContent ?? '') === (literal ? box.value : seka.parse(box.value).text);
+          const { text, spans } = document.querySelector('#literal input').checked
+            ? { text: box.value, spans: [] } : seka.parse(box.value);
+          if ((read?.textContent ?? '') !== text) return false;
+          const titled = (weight, said) => weight && (weight === 1 ? said : `${said}, weight ${weight}`);
+          const walk = document.createTreeWalker(read ?? document.body, NodeFilter.SHOW_TEXT);
+          for (let at = 0, node; read && (node = walk.nextNode()); at += node.data.length) {
+            const over = spans.filter(({ start, end }) => start <= at && at < end).map(({ weight }) => weight);
+            for (const [sign, kind, said] of [[1, 'emphasise', 'emphasised'], [-1, 'ignore', 'ignored']]) {
+              const shown = node.parentElement.closest(`#preview .${kind}`)?.title || 0;
+              if (shown !== titled(Math.max(0, ...over.map((weight) => sign * weight)), said)) return false;
+            }
+          }
+          return true;
         }"""
     )
 
