@@ -113,17 +113,18 @@ def one(
     place: Place,
     state: str,
     shifts: Mapping[str, Plain],
+    scales: Mapping[str, float],
     run: Mapping[str, Any] | None,
     measured: Mapping[str, Any] | None,
 ) -> str:
     """HTML of all that is known of one head.
 
-    state: what a click has just done, or whether it is steered. shifts: {expert: its sensitivity}. run: the last run's
-    record; measured: a record with an effect; None where there is none.
+    state: what a click has just done, or whether it is steered. shifts: {expert: its sensitivity}. scales: {expert: its
+    factor of the strength here}. run: the last run's record; measured: a record with an effect; None where there is none.
     """
     every = {name: places(values) for name, values in shifts.items()}
     known = {name: values[place] for name, values in every.items() if place in values}
-    rows = [("Sensitivity", _sensitivity(place, known, every))]
+    rows = [("Sensitivity", _sensitivity(place, known, every)), ("Strength here", _scale(scales))]
     moved = places((measured or {}).get("effect") or {})
     rows.append(("Effect alone", f"{_nats(moved[place])}, {_rank(place, moved)}" if place in moved else "not measured"))
     rows.append(("Router’s weights, last run", _weights(place, run or {})))
@@ -141,6 +142,12 @@ def _sensitivity(place: Place, known: Mapping[str, float], every: Mapping[str, M
             largest[at] = max(value, largest.get(at, value))
     each = f" ({', '.join(f'{name} {value:.3f}' for name, value in known.items())})" if len(known) > 1 else ""
     return f"relative shift {largest[place]:.3f}, {_rank(place, largest)}{each}"
+
+
+def _scale(scales: Mapping[str, float]) -> str:
+    if len(set(scales.values())) > 1:
+        return ", ".join(f"{name} \u00d7{scale:.3g}" for name, scale in scales.items())
+    return f"\u00d7{next(iter(scales.values())):.3g}" if scales else "unknown"
 
 
 def _weights(place: Place, run: Mapping[str, Any]) -> str:

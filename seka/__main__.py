@@ -253,6 +253,7 @@ def _inspect(args: argparse.Namespace) -> None:
             "rank": projection.part(layer).positive.rank.tolist(),
             "relative_shift": [None if x != x else round(x, 4) for x in projection.relative_shift[layer].tolist()],
             "present": projection.part(layer).present.tolist(),
+            "scale": [round(x, 4) for x in projection.part(layer).scale.tolist()],
         }
         for layer in projection.layers
     ]
@@ -263,11 +264,12 @@ def _inspect(args: argparse.Namespace) -> None:
     print(f"{projection.name or args.file}: {projection.description}")
     print(f"model {header['model']!r}, recipe {header.get('recipe')}")
     print(f"recommended gain {projection.recommended_gain}, recommended layers {projection.recommended_layers}")
-    print("layer  rank and relative shift of each KV head (- absent, ? unknown)")
+    print("layer  rank, relative shift and scale of each KV head (- absent, ? unknown)")
+    keys = ("rank", "relative_shift", "present", "scale")
     for row in rows:
         cells = [
-            "      -    " if not here else f"{rank:4d} {'   ?  ' if shift is None else f'{shift:6.3f}'}"
-            for rank, shift, here in zip(row["rank"], row["relative_shift"], row["present"], strict=True)
+            f"{'-':^17}" if not here else f"{rank:4d} {'   ?  ' if shift is None else f'{shift:6.3f}'} {scale:5.3g}"
+            for rank, shift, here, scale in zip(*(row[key] for key in keys), strict=True)
         ]
         print(f"{row['layer']:5d}  " + " ".join(cells))
 

@@ -124,12 +124,14 @@ def describe(projection: Projection, repo_id: str, filename: str = FILE) -> str:
     triplets = header.get("triplets") or {}
     heads = sum(int(part.present.sum()) for part in projection.parts.values())
     rank = [int(r) for part in projection.parts.values() for r in part.positive.rank[part.present].tolist()]
+    scale = [s for part in projection.parts.values() for s in part.scale[part.present].tolist()]
     facts = {
         "model": f"`{_plain(model)}`"
         + (f", revision `{_plain(header['revision'])}`" if header.get("revision") else ""),
         "layers": f"{len(projection.layers)} ({projection.layers[0]} to {projection.layers[-1]})",
         "key heads": str(heads),
         "rank of a head": f"{min(rank)} to {max(rank)}" if rank else "none",
+        "scale of a head": f"{min(scale):.3g} to {max(scale):.3g}" if scale else "none",
         "recipe": f"`{_plain(json.dumps(header.get('recipe')))}`",
         "triplets": _plain(
             f"{triplets.get('used')} used of {triplets.get('given')}, {triplets.get('tokens')} answer tokens"

@@ -219,7 +219,8 @@ def _part(sums: _Moments, n: int, energy: float) -> LayerProjection:
             )
     shift, norm = (sums.shift / n).float().cpu(), (sums.norm / n).float().cpu()
     positive, negative = (_factors(total / n, sums.mean, energy) for total in (sums.positive, sums.negative))
-    return LayerProjection(positive, negative, shift, shift / norm, torch.ones(len(shift), dtype=torch.bool))
+    present, scale = torch.ones(len(shift), dtype=torch.bool), torch.ones(len(shift))
+    return LayerProjection(positive, negative, shift, shift / norm, present, scale)
 
 
 def _factors(moment: Tensor, mean: Tensor, energy: float) -> Factors:

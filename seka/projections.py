@@ -6,7 +6,7 @@ Knows files and algebra; how factors are learnt is in `learn`, how they act is i
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from seka.fingerprint import fingerprint
 from seka.header import NEEDED, problem
 from seka.sites import sites
 
-FORMAT = 1
+#: What is written. Files of 1 are read as well: they have no `scale`.
+FORMAT = 2
 #: Vectors stored for every head even where the rank is lower, for a router to use.
 STORED = 16
 
@@ -58,6 +59,7 @@ class LayerProjection:
 
     shift (H,): mean over answer tokens of ||k+ - k-||_2. relative_shift (H,): the same over the mean norm of the
     neutral key, which has no unit. NaN where unknown. present (H,) bool: False for a head the source left out.
+    scale (H,): factor of the gain in each head, which its makers chose; 1 where they chose none.
     """
 
     positive: Factors
@@ -65,6 +67,7 @@ class LayerProjection:
     shift: Tensor
     relative_shift: Tensor
     present: Tensor
+    scale: Tensor
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,21 @@ class Projection:
             raise ValueError(wrong)
         return replace(self, header={**self.header, **changes})
 
+    def scaled(self, scale: Mapping[int, Sequence[float]]) -> Projection:
+        """The same projection with other factors of the gain, {layer: one for each KV head}; other layers keep theirs.
+
+        ValueError for a layer that is not here, for another number of heads, and for a factor below 0 or not finite.
+        """
+        parts = dict(self.parts)
+        for layer, row in scale.items():
+            part, fresh = self.part(layer), torch.tensor(row, dtype=torch.float32)
+            if fresh.shape != part.scale.shape or not _is_scale(fresh):
+                raise ValueError(
+                    f"scale of layer {layer} is {list(row)}; wanted {len(part.scale)} finite numbers of at least 0"
+                )
+            parts[layer] = replace(part, scale=fresh)
+        return replace(self, parts=parts)
+
     def random(self, seed: int = 0) -> Projection:
         """A control: subspaces of the same ranks in directions that mean nothing."""
         generator = torch.Generator().manual_seed(seed)
@@ -185,7 +203,7 @@ class Projection:
         tensors: dict[str, Tensor] = {}
         for layer in self.layers:
             part, at = self.parts[layer], f"layers.{layer}"
-            tensors |= {f"{at}.{key}": getattr(part, key) for key in ("shift", "relative_shift", "present")}
+            tensors |= {f"{at}.{key}": getattr(part, key) for key in ("shift", "relative_shift", "present", "scale")}
             for channel, factors in (("positive", part.positive), ("negative", part.negative)):
                 if factors is not None:
                     tensors |= {f"{at}.{channel}.{key}": getattr(factors, key) for key in ("values", "rank", "vectors")}
@@ -209,9 +227,9 @@ class Projection:
         try:
             with safe_open(path, framework="pt") as file:
                 header = json.loads((file.metadata() or {})["seka"])
-                if header["format"] != FORMAT:
+                if header["format"] not in range(1, FORMAT + 1):
                     raise ValueError(
-                        f"{path} has format {header['format']}, this seka reads {FORMAT}; update seka or learn anew"
+                        f"{path} has format {header['format']!r}, this seka reads 1 to {FORMAT}; update seka or learn anew"
                     )
                 if wrong := problem({**dict.fromkeys(NEEDED), **header}):
                     raise TypeError(wrong)
@@ -250,6 +268,10 @@ def _other_weights(ours: Mapping[str, list[float]], theirs: Mapping[str, list[fl
     return ""
 
 
+def _is_scale(values: Tensor) -> bool:
+    return bool((values.isfinite() & (values >= 0)).all())
+
+
 def _are_orthonormal(vectors: Tensor, rank: Tensor) -> bool:
     """Whether each head's columns are; beyond its rank they may be zeros. Up to the rounding of bfloat16."""
     gram = vectors.double().mT @ vectors.double()
@@ -279,14 +301,17 @@ def _part(file: Any, at: str) -> LayerProjection:
         return Factors(values, rank, vectors)
 
     shift, relative, present = (file.get_tensor(f"{at}.{key}") for key in ("shift", "relative_shift", "present"))
+    scale = file.get_tensor(f"{at}.scale") if f"{at}.scale" in names else torch.ones(len(present))
     positive = factors("positive")
     negative = factors("negative") if f"{at}.negative.values" in names else None
     heads = positive.rank.shape
     if present.dtype != torch.bool:
         raise ValueError(f"{at}: present is {present.dtype}; wanted bool")
-    if any(each.shape != heads for each in (shift, relative, present, *([negative.rank] if negative else []))):
+    if any(each.shape != heads for each in (shift, relative, present, scale, *([negative.rank] if negative else []))):
         raise ValueError(
-            f"{at}: shift {tuple(shift.shape)}, relative_shift {tuple(relative.shape)} and present {tuple(present.shape)} "
-            f"do not belong together with the factors of {heads[0]} heads; wanted (H,) each"
+            f"{at}: shift {tuple(shift.shape)}, relative_shift {tuple(relative.shape)}, present {tuple(present.shape)} and "
+            f"scale {tuple(scale.shape)} do not belong together with the factors of {heads[0]} heads; wanted (H,) each"
         )
-    return LayerProjection(positive, negative, shift, relative, present)
+    if not scale.is_floating_point() or not _is_scale(scale):
+        raise ValueError(f"{at}: scale is {scale.tolist()}; wanted finite numbers of at least 0")
+    return LayerProjection(positive, negative, shift, relative, present, scale.float())

@@ -63,7 +63,7 @@ def convert(
         positive, present = _factors(bank, row, energy, tail=False)
         tail = None if other is None else _factors(other, row, energy, tail=True)[0]
         unknown = torch.full((site.heads,), torch.nan)
-        parts[layer] = LayerProjection(positive, tail, unknown, unknown.clone(), present)
+        parts[layer] = LayerProjection(positive, tail, unknown, unknown.clone(), present, torch.ones(site.heads))
     header = {
         **fingerprint(model),
         "name": Path(path).stem,

@@ -1,11 +1,11 @@
 """Edit the keys of highlighted tokens while a prompt is computed. Knows where and how much; what to add is learnt elsewhere.
 
-k' = k + c+ P+ k + c- P- k with c = max(w g, -1): w the token's weight, g the gain (SEKA, arXiv 2603.01281; the floor is
-ours: a part of a key is removed at most, and never turned round). P+ and P- may share directions, so where both channels
-remove, their floors are -|g| / (|g+| + |g-|), which add up to -1. A paper's pair of gains with a negative bank, (a, b), is
-ours (a/2, b/2).
-With a router P+ is a sum over experts m of alpha_m U_m U_m^T, and c_m = max(w g alpha_m, -|alpha_m| / sum |alpha|), which
-add up to no less than -1 whatever directions the experts share.
+k' = k + c+ P+ k + c- P- k with c = max(w g s, -1): w the token's weight, g the gain, s the head's scale (SEKA, arXiv
+2603.01281; scale and floor are ours: a part of a key is removed at most, and never turned round). P+ and P- may share
+directions, so where both channels remove, their floors are -|g| / (|g+| + |g-|), which add up to -1. A paper's pair of
+gains with a negative bank, (a, b), is ours (a/2, b/2).
+With a router P+ is a sum over experts m of alpha_m U_m U_m^T, and c_m = max(w g s_m alpha_m, -|alpha_m| / sum |alpha|),
+which add up to no less than -1 whatever directions the experts share.
 """
 
 from __future__ import annotations
@@ -77,6 +77,10 @@ class Steering:
                 f"the largest relative shift is {max(shifts, default=float('nan')):.3f}"
             )
         self._bases = {site.layer: self._basis(site.layer) for site in self.sites}
+        self._scales = {
+            site.layer: torch.stack([expert.part(site.layer).scale for expert in self._experts()])
+            for site in self.sites
+        }
 
     @property
     def router(self) -> Router | None:
@@ -125,18 +129,19 @@ class Steering:
 
         weights (N,): each token's mark. alpha (N, E, H): the router's coefficients for each token's row, None without.
         """
-        mask = self.allowed[layer].to(weights)
+        mask, scale = self.allowed[layer].to(weights), self._scales[layer].to(weights)
         if alpha is not None:
             floor = -alpha.abs() / alpha.abs().sum(1, keepdim=True).clamp(min=1.0)
-            mixed = torch.maximum(weights[:, None, None] * self.positive * alpha, floor) * mask
+            mixed = torch.maximum(weights[:, None, None] * self.positive * scale * alpha, floor) * mask
             top = self._bases[layer].shape[2] // mask.shape[0]
             return mixed.mT.repeat_interleave(top, dim=2), None
         floor_plus, floor_minus = self._floors()
-        plus = (weights * self.positive).clamp(min=floor_plus)[:, None] * mask[0]
+        scaled = weights[:, None] * scale[0]
+        plus = (scaled * self.positive).clamp(min=floor_plus) * mask[0]
         rank = self._bases[layer].shape[2]
         if self.negative == 0:
             return plus[:, :, None].expand(-1, -1, rank), None
-        minus = (weights * self.negative).clamp(min=floor_minus)[:, None] * mask[0]
+        minus = (scaled * self.negative).clamp(min=floor_minus) * mask[0]
         tail = self._tail(layer)
         return torch.cat(
             [plus[:, :, None].expand(-1, -1, rank - tail), -minus[:, :, None].expand(-1, -1, tail)], 2

@@ -21,7 +21,8 @@ import seka
 class Plan:
     """What to do to marked keys. heads {layer: heads}, None for all of the first expert's layers.
 
-    One expert without `score`: k' = k + c+ P+ k + c- P- k. With a score: experts mixed by the prompt's last query.
+    One expert without `score`: k' = k + c+ P+ k + c- P- k, both c times the head's scale. With a score: experts mixed by
+    the prompt's last query.
     """
 
     experts: Sequence[seka.Projection]
@@ -57,7 +58,8 @@ class Plan:
     def edit(self, layer: int, head: int, key: Tensor, weight: float, alpha: Tensor | None) -> Tensor:
         """key (D,) float64."""
         if alpha is None:
-            plus, minus = weight * self.positive, weight * self.negative
+            scale = float(self.experts[0].parts[layer].scale[head])
+            plus, minus = weight * self.positive * scale, weight * self.negative * scale
             if plus < 0 and minus < 0:  # both remove: once at most
                 plus, minus = (c / max(1.0, -plus - minus) for c in (plus, minus))
             out = key + max(plus, -1.0) * (self.matrix(0, layer, head, "positive") @ key)
@@ -69,7 +71,8 @@ class Plan:
         for m in range(len(self.experts)):
             share = float(alpha[m, head])
             if share:
-                factor = max(weight * self.positive * share, -abs(share) / total)
+                scale = float(self.experts[m].parts[layer].scale[head])
+                factor = max(weight * self.positive * scale * share, -abs(share) / total)
                 out += factor * (self.matrix(m, layer, head, "leading") @ key)
         return out
 

@@ -107,6 +107,7 @@ def invent(model: Any, seed: int = 0, layers: Sequence[int] | None = None, **hea
             torch.rand(heads, generator=generator) + 1,
             torch.rand(heads, generator=generator) + 0.1,
             torch.ones(heads, dtype=torch.bool),
+            torch.rand(heads, generator=generator) + 0.5,
         )
     return seka.Projection(parts, {**fingerprint(model), "name": f"invented {seed}", "oriented": True, **header})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +98,12 @@ def test_inspect_lists_every_head(bank: Path, capsys: pytest.CaptureFixture[str]
     out = capsys.readouterr().out
     assert "Learnt from games." in out
     assert "recommended gain 2.0, recommended layers all" in out
+    assert re.search(r"^ {4}0( +\d+ +\d\.\d{3} +1)+$", out, re.MULTILINE)
     assert main(["inspect", str(bank), "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     projection = seka.Projection.load(bank)
     assert [row["layer"] for row in record["heads"]] == list(projection.layers)
+    assert record["heads"][0]["scale"] == [1.0] * len(record["heads"][0]["rank"])
     assert record["heads"][1]["relative_shift"] == pytest.approx(projection.relative_shift[1].tolist(), abs=1e-4)
 
 

@@ -226,6 +226,8 @@ def test_the_card_s_figures_are_the_projection_s() -> None:
     projection = learnt(name="facts", description="From | `six` <b>facts</b>\nof a club", energy=0.7).with_header(
         model="org/model", recommended_gain=0.25, recommended_layers="last2"
     )
+    last = projection.layers[-1]
+    projection = projection.scaled({last: torch.linspace(0.5, 1.5, len(projection.part(last).scale)).tolist()})
     card = hub.describe(projection, REPO, "facts.safetensors")
     front = card.split("---")[1]
     assert 'base_model: "org/model"' in front
@@ -235,6 +237,7 @@ def test_the_card_s_figures_are_the_projection_s() -> None:
     ranks = [int(r) for layer in projection.layers for r in projection.part(layer).positive.rank]
     assert cells["rank of a head"] == f"{min(ranks)} to {max(ranks)}"
     assert cells["key heads"] == str(len(ranks))
+    assert cells["scale of a head"] == "0.5 to 1.5"
     assert (cells["recommended gain"], cells["recommended layers"]) == ("0.25", "last2")
     assert '"energy": 0.7' in cells["recipe"]
     assert 'from_pretrained("ada/keys", filename="facts.safetensors")' in card

@@ -33,7 +33,7 @@ def same(one: Projection, other: Projection) -> bool:
     """Bit for bit, NaN equal to NaN."""
     for layer in one.layers:
         a, b = one.parts[layer], other.parts[layer]
-        pairs = [(a.shift, b.shift), (a.relative_shift, b.relative_shift), (a.present, b.present)]
+        pairs = [(getattr(a, name), getattr(b, name)) for name in ("shift", "relative_shift", "present", "scale")]
         for x, y in ((a.positive, b.positive), (a.negative, b.negative)):
             if (x is None) != (y is None):
                 return False
@@ -64,6 +64,32 @@ def test_what_is_saved_comes_back(projection: Projection, saved: Path) -> None:
     assert {key: back.header[key] for key in projection.header} == json.loads(json.dumps(dict(projection.header)))
     back.check(build_model("qwen3"))
     assert not same(projection, projection.random())
+
+
+def test_a_scale_for_each_head_is_kept(projection: Projection, tmp_path: Path) -> None:
+    scaled = projection.scaled({2: [0.5, 1.75]})
+    assert (scaled.parts[1].scale.tolist(), scaled.parts[2].scale.tolist()) == ([1.0, 1.0], [0.5, 1.75])
+    assert projection.parts[2].scale.tolist() == [1.0, 1.0]
+    scaled.save(tmp_path / "p.safetensors")
+    back = Projection.load(tmp_path / "p.safetensors")
+    assert same(scaled, back)
+    assert not same(projection, back)
+    for wrong in ({2: [0.5]}, {2: [0.5, -1.0]}, {1: [0.5, float("inf")]}):
+        with pytest.raises(ValueError, match=r"scale of layer \d is .*wanted 2 finite numbers of at least 0"):
+            projection.scaled(wrong)
+    with pytest.raises(ValueError, match="layer 0 is not in this projection"):
+        projection.scaled({0: [1.0, 1.0]})
+
+
+def test_a_file_without_scales_is_read(projection: Projection, saved: Path) -> None:
+    """What version 1 of the format wrote."""
+
+    def older(tensors: dict[str, Any], header: dict[str, Any]) -> None:
+        header["format"] = 1
+        for layer in (1, 2):
+            del tensors[f"layers.{layer}.scale"]
+
+    assert same(projection, Projection.load(rewritten(saved, older)))
 
 
 def test_a_folder_is_made_and_a_file_replaced(projection: Projection, tmp_path: Path) -> None:
@@ -317,6 +343,13 @@ def test_foreign_safetensors_are_refused(tmp_path: Path) -> None:
         (lambda t, h: t.update({"layers.1.positive.values": torch.zeros(2)}), "do not belong together"),
         (lambda t, h: t.update({"layers.1.shift": torch.zeros(5)}), "do not belong together"),
         (lambda t, h: t.update({"layers.1.present": torch.ones(1, dtype=torch.bool)}), "do not belong together"),
+        (lambda t, h: t.update({"layers.1.scale": torch.ones(3)}), "do not belong together"),
+        (
+            lambda t, h: t.update({"layers.1.scale": torch.ones(2, dtype=torch.int64)}),
+            "scale is .*wanted finite numbers",
+        ),
+        (lambda t, h: t["layers.1.scale"].fill_(-1.0), r"scale is \[-1.0, -1.0\]; wanted finite numbers of at least 0"),
+        (lambda t, h: t["layers.1.scale"].fill_(float("nan")), "scale is .*nan"),
         (lambda t, h: t["layers.1.positive.vectors"].mul_(10), "vectors are not orthonormal"),
         (lambda t, h: t["layers.1.negative.vectors"].mul_(1.02), "vectors are not orthonormal"),
         (
