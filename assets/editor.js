@@ -73,6 +73,10 @@
       line.append(" ", button);
     }
   }
+  /* What was said of an earlier text goes when the text changes; a question waits for its answer. */
+  function hush() {
+    if (!$("#pen-note button")) say("");
+  }
   const excerpt = (text) => (text.length > 40 ? `“${text.slice(0, 38)}…”` : `“${text}”`);
   /* whole: the sentences that the selection touches, instead of the selection itself. */
   function mark(weight, whole = false) {
@@ -182,12 +186,13 @@
   function follow() {
     const box = area();
     if (box && box !== known) attach((known = box));
-    else if (box && (box.value !== history.shown || painted !== isLiteral())) (note(), paint());
+    else if (box && box.value !== history.shown) (note(), say(""), paint()); // a question about the old text as well
+    else if (box && painted !== isLiteral()) paint();
   }
   function attach(box) {
     history.past.length = 0;
     history.shown = box.value;
-    box.addEventListener("input", () => (note(), paint()));
+    box.addEventListener("input", () => (note(), hush(), paint()));
     box.addEventListener("scroll", () => ($("#prompt .backdrop").scrollTop = box.scrollTop), { passive: true });
     box.addEventListener("paste", () => pasting(box));
     new ResizeObserver(paint).observe(box);

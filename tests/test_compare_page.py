@@ -118,7 +118,8 @@ def test_from_comparing_to_pins_and_the_sweep(served: tuple[str, list[int]], vis
     length(page, 6)
     page.click("#advanced button")
     page.fill("#layers :is(input, textarea)", "seven")
-    page.wait_for_function("document.querySelector('#where').textContent.includes('not understood')")  # it has been read
+    # The line under the mode tells that the field has been read.
+    page.wait_for_function("document.querySelector('#where').textContent.includes('not understood')")
     page.click("#advanced button")
     before = page.text_content("#steered .written")
     page.click("#compare")

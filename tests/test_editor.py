@@ -61,6 +61,10 @@ def test_markers_can_be_taken_literally(address: str, visit: Callable[..., Any])
     assert page.locator("#preview .emphasise, #prompt .backdrop .emphasise").count() == 0
     page.click("#pen-clear")
     assert "no marks to clear" in page.text_content("#pen-note")
+    page.locator("#prompt textarea").press("End")
+    page.keyboard.type("!")
+    assert page.text_content("#pen-note") == ""  # it was said of another text
+    page.keyboard.press("Backspace")
     assert "1 pair of markers taken as plain text" in page.text_content("#preview")
     select(page, "that")
     page.click("#pen-highlight")  # marking needs markers again: those in the text stay text
