@@ -56,8 +56,9 @@ def effect(record: Mapping[str, Any]) -> str:
     if not moved:
         return ""
     sentences = [
-        f"Measured on “{escape(of['prompt'])}”, steered by {escape(of['mode'])} at strength {of['strength']:g}: how much "
-        f"likelier one head alone makes {escape(quoted(of['token']))}, with which the steered answer begins."
+        f"Measured on “{escape(of['prompt'])}”, steered by {escape(of['mode'])} at strength {of['strength']:g}, each head at "
+        f"its scale of it: how much likelier one head alone makes {escape(quoted(of['token']))}, with which the steered "
+        "answer begins."
     ]
     best = max(moved, key=moved.__getitem__)
     against = sum(value < 0 for value in moved.values())
@@ -113,18 +114,18 @@ def one(
     place: Place,
     state: str,
     shifts: Mapping[str, Plain],
-    scales: Mapping[str, float],
+    scales: Mapping[str, Plain],
     run: Mapping[str, Any] | None,
     measured: Mapping[str, Any] | None,
 ) -> str:
     """HTML of all that is known of one head.
 
     state: what a click has just done, or whether it is steered. shifts: {expert: its sensitivity}. scales: {expert: its
-    factor of the strength here}. run: the last run's record; measured: a record with an effect; None where there is none.
+    factors of the strength}. run: the last run's record; measured: a record with an effect; None where there is none.
     """
     every = {name: places(values) for name, values in shifts.items()}
     known = {name: values[place] for name, values in every.items() if place in values}
-    rows = [("Sensitivity", _sensitivity(place, known, every)), ("Strength here", _scale(scales))]
+    rows = [("Sensitivity", _sensitivity(place, known, every)), ("Scale of the strength", _scale(place, scales))]
     moved = places((measured or {}).get("effect") or {})
     rows.append(("Effect alone", f"{_nats(moved[place])}, {_rank(place, moved)}" if place in moved else "not measured"))
     rows.append(("Router’s weights, last run", _weights(place, run or {})))
@@ -144,10 +145,11 @@ def _sensitivity(place: Place, known: Mapping[str, float], every: Mapping[str, M
     return f"relative shift {largest[place]:.3f}, {_rank(place, largest)}{each}"
 
 
-def _scale(scales: Mapping[str, float]) -> str:
-    if len(set(scales.values())) > 1:
-        return ", ".join(f"{name} \u00d7{scale:.3g}" for name, scale in scales.items())
-    return f"\u00d7{next(iter(scales.values())):.3g}" if scales else "unknown"
+def _scale(place: Place, scales: Mapping[str, Plain]) -> str:
+    known = {name: places(values)[place] for name, values in scales.items() if place in places(values)}
+    if len(set(known.values())) > 1:
+        return ", ".join(f"{name} ×{scale:.3g}" for name, scale in known.items())
+    return f"×{next(iter(known.values())):.3g}" if known else "unknown"
 
 
 def _weights(place: Place, run: Mapping[str, Any]) -> str:

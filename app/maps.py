@@ -104,12 +104,7 @@ def head(studio: Studio, settings: Settings, place: tuple[int, int], state: str,
     source = studio.source(settings.mode)
     experts = source.experts if isinstance(source, Router) else {settings.mode: source}
     shifts = {name: head_words.plain(expert.relative_shift) for name, expert in experts.items()}
-    layer, number = place
-    scales = {
-        name: float(expert.part(layer).scale[number])
-        for name, expert in experts.items()
-        if layer in expert.parts and number < len(expert.part(layer).scale)
-    }
+    scales = {name: head_words.plain(expert.scale) for name, expert in experts.items()}
     return head_words.one(place, state, shifts, scales, _ours(studio, run), _ours(studio, measured))
 
 

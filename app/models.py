@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from app import environment, shelf
@@ -173,7 +174,7 @@ class Studio:
 
     def _arrange(self, own: dict[str, Projection]) -> None:
         """The experts that came with the model stay as they are, and these stand beside them, also in the mixture, whose
-        recommended strength stays; an expert that does not fit the mixture is offered alone."""
+        recommended strength and scales stay; an expert that does not fit the mixture is offered alone."""
         if not self.own:
             self._given = self.router, self.note
         base, note = self._given
@@ -181,7 +182,7 @@ class Studio:
         gain = base.recommended_gain if base is not None else None
         router = base
         for name, expert in own.items():
-            mixed = {**mixed, name: expert}
+            mixed = {**mixed, name: expert if base is None else _scaled_like(base, expert)}
             if len(mixed) > 1:
                 try:
                     router = (
@@ -278,3 +279,14 @@ def _fetched(experts: str) -> Path:
     from seka import hub
 
     return hub.fetch_all(experts)
+
+
+def _scaled_like(router: Router, expert: Projection) -> Projection:
+    """The expert with the mixture's scales, the mean over its experts: what it learnt by itself has 1 in every head, and the
+    mixture's strength was chosen with others. Layers that do not fit are for the `Router` to refuse."""
+    scale = {}
+    for layer in set(router.layers) & set(expert.layers):
+        rows = torch.stack([each.part(layer).scale for each in router.experts.values()])
+        if rows.shape[1] == len(expert.part(layer).scale):
+            scale[layer] = rows.mean(0).tolist()
+    return expert.scaled(scale)

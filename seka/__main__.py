@@ -265,11 +265,11 @@ def _inspect(args: argparse.Namespace) -> None:
     print(f"model {header['model']!r}, recipe {header.get('recipe')}")
     print(f"recommended gain {projection.recommended_gain}, recommended layers {projection.recommended_layers}")
     print("layer  rank, relative shift and scale of each KV head (- absent, ? unknown)")
-    keys = ("rank", "relative_shift", "present", "scale")
+    columns = ("rank", "relative_shift", "present", "scale")
     for row in rows:
         cells = [
             f"{'-':^17}" if not here else f"{rank:4d} {'   ?  ' if shift is None else f'{shift:6.3f}'} {scale:5.3g}"
-            for rank, shift, here, scale in zip(*(row[key] for key in keys), strict=True)
+            for rank, shift, here, scale in zip(*(row[name] for name in columns), strict=True)
         ]
         print(f"{row['layer']:5d}  " + " ".join(cells))
 

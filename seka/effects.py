@@ -35,7 +35,7 @@ def effects(
     """{layer: (H,)} mean change, in nats, of the log-probability of an answer's first token when one head is steered.
 
     asked: marked prompts and the answer that their marks point to, as it would go on after the prompt (with its blank).
-    positive: gain, None for the source's own. A head that the source lacks gets NaN.
+    positive: gain, None for the source's own, times each head's scale. A head that the source lacks gets NaN.
     ValueError when nothing is asked, and for an answer that adds no token to its prompt or changes the prompt's.
     """
     if not asked:

@@ -59,7 +59,7 @@ class LayerProjection:
 
     shift (H,): mean over answer tokens of ||k+ - k-||_2. relative_shift (H,): the same over the mean norm of the
     neutral key, which has no unit. NaN where unknown. present (H,) bool: False for a head the source left out.
-    scale (H,): factor of the gain in each head, which its makers chose; 1 where they chose none.
+    scale (H,): factor of the gain in each head, above 0, which its makers chose; 1 where they chose none.
     """
 
     positive: Factors
@@ -91,6 +91,11 @@ class Projection:
     def relative_shift(self) -> dict[int, Tensor]:
         """{layer: (H,)} shift over the mean norm of a neutral key; no unit. NaN where unknown."""
         return {layer: self.parts[layer].relative_shift for layer in self.layers}
+
+    @property
+    def scale(self) -> dict[int, Tensor]:
+        """{layer: (H,)} factor of the gain in each head, above 0; 1 where nobody has chosen one."""
+        return {layer: self.parts[layer].scale for layer in self.layers}
 
     @property
     def name(self) -> str:
@@ -142,14 +147,14 @@ class Projection:
     def scaled(self, scale: Mapping[int, Sequence[float]]) -> Projection:
         """The same projection with other factors of the gain, {layer: one for each KV head}; other layers keep theirs.
 
-        ValueError for a layer that is not here, for another number of heads, and for a factor below 0 or not finite.
+        ValueError for a layer that is not here, for another number of heads, and for a factor that is not finite and above 0.
         """
         parts = dict(self.parts)
         for layer, row in scale.items():
             part, fresh = self.part(layer), torch.tensor(row, dtype=torch.float32)
             if fresh.shape != part.scale.shape or not _is_scale(fresh):
                 raise ValueError(
-                    f"scale of layer {layer} is {list(row)}; wanted {len(part.scale)} finite numbers of at least 0"
+                    f"scale of layer {layer} is {list(row)}; wanted {len(part.scale)} finite numbers above 0"
                 )
             parts[layer] = replace(part, scale=fresh)
         return replace(self, parts=parts)
@@ -233,7 +238,7 @@ class Projection:
                     )
                 if wrong := problem({**dict.fromkeys(NEEDED), **header}):
                     raise TypeError(wrong)
-                parts = {layer: _part(file, f"layers.{layer}") for layer in header["layers"]}
+                parts = {layer: _part(file, f"layers.{layer}", header["format"]) for layer in header["layers"]}
         except (SafetensorError, KeyError, TypeError, RecursionError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} is not a projection of seka ({type(error).__name__}: {error})") from None
         return cls(parts, header)
@@ -269,7 +274,7 @@ def _other_weights(ours: Mapping[str, list[float]], theirs: Mapping[str, list[fl
 
 
 def _is_scale(values: Tensor) -> bool:
-    return bool((values.isfinite() & (values >= 0)).all())
+    return bool((values.isfinite() & (values > 0)).all())
 
 
 def _are_orthonormal(vectors: Tensor, rank: Tensor) -> bool:
@@ -279,7 +284,7 @@ def _are_orthonormal(vectors: Tensor, rank: Tensor) -> bool:
     return torch.allclose(gram, torch.diag_embed((~blank).double()), rtol=0, atol=1.1e-2)
 
 
-def _part(file: Any, at: str) -> LayerProjection:
+def _part(file: Any, at: str, version: int) -> LayerProjection:
     names = set(file.keys())
 
     def factors(channel: str) -> Factors:
@@ -301,7 +306,7 @@ def _part(file: Any, at: str) -> LayerProjection:
         return Factors(values, rank, vectors)
 
     shift, relative, present = (file.get_tensor(f"{at}.{key}") for key in ("shift", "relative_shift", "present"))
-    scale = file.get_tensor(f"{at}.scale") if f"{at}.scale" in names else torch.ones(len(present))
+    scale = file.get_tensor(f"{at}.scale") if version > 1 else torch.ones(len(present))
     positive = factors("positive")
     negative = factors("negative") if f"{at}.negative.values" in names else None
     heads = positive.rank.shape
@@ -313,5 +318,5 @@ def _part(file: Any, at: str) -> LayerProjection:
             f"scale {tuple(scale.shape)} do not belong together with the factors of {heads[0]} heads; wanted (H,) each"
         )
     if not scale.is_floating_point() or not _is_scale(scale):
-        raise ValueError(f"{at}: scale is {scale.tolist()}; wanted finite numbers of at least 0")
+        raise ValueError(f"{at}: scale is {scale.tolist()}; wanted finite numbers above 0")
     return LayerProjection(positive, negative, shift, relative, present, scale.float())

@@ -31,7 +31,8 @@ class Steering:
     """How to steer one model: whose subspace, how strongly, which layers and heads. It changes nothing until `on`.
 
     source: a `Projection`, or a `Router` over several.
-    positive: gain of P+ ; None takes the source's recommended gain. negative: gain of P- (0: no negative channel).
+    positive: gain of P+; None takes the source's recommended gain. negative: gain of P- (0: no negative channel). Both
+        act times each head's scale.
     layers: None takes the source's recommended layers; "all" those it holds, "last10", "first4" (of the model's attention
         layers), "3,5", ints, or heads of layers, "0:1,3;4:0".
     min_shift: of their heads steer those whose relative shift is at least this.

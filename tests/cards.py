@@ -156,7 +156,8 @@ def chosen() -> dict[str, Any]:
     tried = {"8": {**scored, "score": 0.9, "matching": {"hits": 300, "n": 400}}}
     return {
         "rows": 100,
-        "layers": {"chosen": "last2", "tried": {"all": scored, "last2": scored}},
+        "layers": "2:1",
+        "scales": {"2": [0.0, 0.5]},
         "experts": {name: {"triplets": 400, **scored} for name in (*NAMES, "pooled")},
         "router": {"sharpness": 8.0, "gain": 0.2, "tried": tried},
     }

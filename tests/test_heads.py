@@ -168,13 +168,15 @@ def test_everything_known_of_one_head_is_told() -> None:
         },
     }
     shifts = {"facts": {"0": [0.9, 0.5]}, "roles": {"0": [0.1, 0.7]}}
-    markup = head_words.one((0, 1), "steered now", shifts, {"facts": 0.5, "roles": 1.25}, run, RECORD)
+    markup = head_words.one(
+        (0, 1), "steered now", shifts, {"facts": {"0": [1.0, 0.5]}, "roles": {"0": [1.0, 1.25]}}, run, RECORD
+    )
     said = text_of(markup)
     assert "<b>" not in markup
     for part in (
         "Layer 0, KV head 1: steered now",
         "relative shift 0.700, rank 2 of 2 (facts 0.500, roles 0.700)",
-        "Strength herefacts ×0.5, roles ×1.25",
+        "Scale of the strengthfacts ×0.5, roles ×1.25",
         "−0.300 nats, rank 3 of 3",
         "facts 1.00, <b> 0.50",
         "25% plain, 62% steered",  # the mean over query heads 2 and 3
@@ -197,7 +199,7 @@ def test_a_record_of_another_model_says_nothing_of_this_one_s_heads(studio: Stud
         "routing": {"names": ["a"], "coefficients": {"0": [[0.5]]}},
         "attention": {"kv_heads": {"0": 1}, "shares": {}},
     }
-    assert "none: it was not steered" in text_of(head_words.one((0, 1), "", {}, {"a": 0.4}, narrow, None))
+    assert "none: it was not steered" in text_of(head_words.one((0, 1), "", {}, {}, narrow, None))
 
 
 def test_a_run_s_record_is_enough_for_a_head_s_figures(studio: Studio) -> None:

@@ -65,6 +65,22 @@ def test_it_steers_alone_and_in_the_mixture(studio: Studio) -> None:
     assert record["totals"]["mine"] > 0
 
 
+def test_in_a_mixture_it_acts_at_the_mixture_s_scales() -> None:
+    """Alone at its own, which are 1 as learnt."""
+    model, tokenizer = build_model("qwen3"), build_tokenizer()
+    experts = {
+        name: seka.learn(model, tokenizer, TRIPLETS[i : i + 4], name=name).scaled({1: [0.5, first], 2: [0.25, 2.0]})
+        for i, (name, first) in enumerate((("facts", 1.0), ("roles", 0.5)))
+    }
+    studio = Studio.of("tiny", model, tokenizer, experts)
+    studio.adopt("mine", seka.learn(model, tokenizer, TRIPLETS, name="mine"))
+    assert isinstance(studio.router, seka.Router)
+    mixed = {layer: row.tolist() for layer, row in studio.router.experts["mine"].scale.items()}
+    assert mixed == {0: [1.0, 1.0], 1: [0.5, 0.75], 2: [0.25, 2.0]}
+    assert all(row.tolist() == [1.0, 1.0] for row in studio.experts["mine"].scale.values())
+    assert studio.router.experts["facts"].scale[1].tolist() == [0.5, 1.0]
+
+
 def test_the_others_stay_as_they_are_and_come_back(studio: Studio) -> None:
     router, note = studio.router, studio.note
     given, gain = dict(studio.experts), studio.gain("adaptive")

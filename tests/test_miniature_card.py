@@ -209,7 +209,8 @@ def test_the_card_holds_every_section_and_its_tables_are_whole(figures):
     assert "--rate 0.75 --tokens 12288 --start THE_STAGE_IT_BEGINS_WITH --ship" in text
     assert "| 2 | stage 1 | this one |" in text
     assert "| 1 | drawn weights | another one |" in text
-    assert "| `last2` | 0.2 | 90.0 | 1.010 |" in text
+    assert "| layer | KV head 0 | KV head 1 |" in text
+    assert "| 2 | - | 0.5 |" in text
     assert "| `a`, finished | 0 | 12,288 | 0.015, 0.003 | 15 | 200 | 2.5 | 95.0 | 80.0 (77.0 to 83.0) | 0.0 (" in text
     assert "| `b` | 7 | 12,288 |" in text
     assert "-10.0 (-12.0 to -8.0)" in text

@@ -57,7 +57,14 @@ def test_what_is_counted_is_what_one_prompt_at_a_time_says(runs: list[Path], tmp
         "sharpness": given.sharpness,
         "layers": given.recommended_layers,
     }
-    experts = {name: expert for name, expert in learnt(model, tokenizer, 8).items() if name in miniature.experts()}
+    fresh = learnt(model, tokenizer, 8)
+    experts = {
+        name: replace(
+            fresh[name],
+            parts={at: replace(part, scale=shipped.parts[at].scale) for at, part in fresh[name].parts.items()},
+        )
+        for name, shipped in given.experts.items()
+    }
     router = Router(experts, sharpness=given.sharpness)
     steering = Steering(model, router, positive=given.recommended_gain, layers=given.recommended_layers)
     whole, broken = kept["runs"]["whole"], kept["runs"]["broken"]

@@ -14,13 +14,13 @@ from conftest import build_model, build_tokenizer
 from setting import invent
 
 import seka
-from seka import miniature
+from seka import Router, Steering, miniature
 from seka.miniature.corpus.asking import LISTED
 from seka.miniature.corpus.cases import conflict
 from seka.miniature.corpus.stories import story
 from seka.miniature.measures import datasheet, evaluate, sideeffects, spread, tasks, ways
-from seka.miniature.measures.figures import SECTIONS, measured
-from seka.miniature.measures.heads import compare
+from seka.miniature.measures.figures import SECTIONS, measured, scales
+from seka.miniature.measures.heads import compare, maps
 from seka.miniature.render import render
 
 
@@ -117,6 +117,22 @@ def test_maps_are_compared_by_rank():
     same = compare(effect, effect)
     assert same["rank correlation"] == 1
     assert all(one["effect"] == one["shift"] for one in same["furthest apart"])
+
+
+def test_effects_on_the_card_are_those_of_one_gain_whatever_a_head_s_scale(rows):
+    model, tokenizer = miniature.load()
+    projection = invent(model)
+    even = projection.scaled({layer: [1.0] * len(row) for layer, row in projection.scale.items()})
+    assert maps(model, tokenizer, projection, 2.0, rows[:2]) == maps(model, tokenizer, even, 2.0, rows[:2])
+
+
+def test_scales_on_the_card_are_those_of_steered_heads_and_shared():
+    model = build_model("qwen3")
+    one, other = (invent(model, seed).scaled({0: [0.5, 1.0], 1: [1.0, 1.0], 2: [0.25, 2.0]}) for seed in (0, 1))
+    selected = Steering(model, one, 1.0, layers="0:1;2:0,1").selected
+    assert scales(Router({"a": one, "b": other}), selected) == {"0": [0.0, 1.0], "2": [0.25, 2.0]}
+    with pytest.raises(ValueError, match="different scales in layer 2; wanted those of one `learn`"):
+        scales(Router({"a": one, "b": other.scaled({2: [0.25, 1.0]})}), selected)
 
 
 def test_a_bootstrap_interval_is_as_wide_as_theory_says():

@@ -74,8 +74,8 @@ def test_a_scale_for_each_head_is_kept(projection: Projection, tmp_path: Path) -
     back = Projection.load(tmp_path / "p.safetensors")
     assert same(scaled, back)
     assert not same(projection, back)
-    for wrong in ({2: [0.5]}, {2: [0.5, -1.0]}, {1: [0.5, float("inf")]}):
-        with pytest.raises(ValueError, match=r"scale of layer \d is .*wanted 2 finite numbers of at least 0"):
+    for wrong in ({2: [0.5]}, {2: [0.5, 0.0]}, {2: [0.5, -1.0]}, {1: [0.5, float("inf")]}):
+        with pytest.raises(ValueError, match=r"scale of layer \d is .*wanted 2 finite numbers above 0"):
             projection.scaled(wrong)
     with pytest.raises(ValueError, match="layer 0 is not in this projection"):
         projection.scaled({0: [1.0, 1.0]})
@@ -344,11 +344,12 @@ def test_foreign_safetensors_are_refused(tmp_path: Path) -> None:
         (lambda t, h: t.update({"layers.1.shift": torch.zeros(5)}), "do not belong together"),
         (lambda t, h: t.update({"layers.1.present": torch.ones(1, dtype=torch.bool)}), "do not belong together"),
         (lambda t, h: t.update({"layers.1.scale": torch.ones(3)}), "do not belong together"),
+        (lambda t, h: t.pop("layers.1.scale"), "not a projection of seka.*scale"),
         (
             lambda t, h: t.update({"layers.1.scale": torch.ones(2, dtype=torch.int64)}),
             "scale is .*wanted finite numbers",
         ),
-        (lambda t, h: t["layers.1.scale"].fill_(-1.0), r"scale is \[-1.0, -1.0\]; wanted finite numbers of at least 0"),
+        (lambda t, h: t["layers.1.scale"].fill_(-1.0), r"scale is \[-1.0, -1.0\]; wanted finite numbers above 0"),
         (lambda t, h: t["layers.1.scale"].fill_(float("nan")), "scale is .*nan"),
         (lambda t, h: t["layers.1.positive.vectors"].mul_(10), "vectors are not orthonormal"),
         (lambda t, h: t["layers.1.negative.vectors"].mul_(1.02), "vectors are not orthonormal"),

@@ -69,6 +69,7 @@ def unfit(figures: dict[str, Any]) -> list[str]:
     told = {
         "experts": {key: entry["gain"] for key, entry in chosen["experts"].items()},
         "router": {key: chosen["router"][key] for key in ("gain", "sharpness")},
+        **{key: chosen[key] for key in ("layers", "scales")},
     }
     used = figures["sections"].get("strength", {})
     found = differences(told, {key: used.get(key) for key in told}, "experts_figures.json")

@@ -21,7 +21,6 @@ from seka.miniature import path, router
 from seka.miniature.learn import learnt
 from seka.miniature.measures import ways as w
 from seka.miniature.measures.evaluate import VALIDATION, Rate, Row, unsteered
-from seka.miniature.measures.shipped import POOLED
 from seka.miniature.measures.sideeffects import harms
 from seka.miniature.measures.spread import interval
 from seka.miniature.measures.tasks import TASKS, Task, asking, follows, rows_of, written
@@ -43,9 +42,9 @@ Rows = dict[str, list[Row]]
 def compare(folders: Sequence[Path], n: int, report: Report = lambda line: None) -> dict[str, Any]:
     """{"rows", "strength", "runs": {folder's name: its figures}} of runs that `train` made, `n` rows of each task.
 
-    Gain, sharpness and heads are those of the shipped router. Each mean and each difference to the best mean has the 95 %
-    interval of a bootstrap over rows, the difference that of a paired one. ValueError for n < 1, for folders of one name,
-    for one without a run, and for runs whose tokenizers draw other rows.
+    Gain, scales, sharpness and heads are those of the shipped router. Each mean and each difference to the best mean has
+    the 95 % interval of a bootstrap over rows, the difference that of a paired one. ValueError for n < 1, for folders of
+    one name, for one without a run, and for runs whose tokenizers draw other rows.
     """
     names = [folder.resolve().name for folder in folders]
     if n < 1 or len(set(names)) < len(names):
@@ -107,8 +106,12 @@ def measured(
 
 
 def adaptive(model: Any, tokenizer: Any, given: Router) -> Steering:
-    """Experts learnt on this model, mixed and at the strength of a given router."""
-    experts = {name: expert for name, expert in learnt(model, tokenizer).items() if name != POOLED}
+    """Experts learnt on this model, mixed and at the strength of a given router, its scales of each expert included."""
+    scales = {
+        name: {layer: row.tolist() for layer, row in expert.scale.items()} for name, expert in given.experts.items()
+    }
+    found = learnt(model, tokenizer)
+    experts = {name: found[name].scaled(scale) for name, scale in scales.items()}
     mixed = Router(experts, sharpness=given.sharpness)
     return Steering(model, mixed, positive=given.recommended_gain, layers=given.recommended_layers)
 

@@ -1,4 +1,4 @@
-"""The experts of the embedded model: one for each kind of contrastive triplets and one of all kinds, heads and gains chosen."""
+"""The experts of the embedded model: one for each kind of contrastive triplets, one of all kinds, and how they act best."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from seka.experts import NAME
+from seka.layers import write_heads
 from seka.learn import learn
 from seka.miniature import ROOT, load, path, projections
 from seka.miniature.corpus.ordinary import general
@@ -17,16 +18,8 @@ from seka.miniature.corpus.triplets import COUNT, KINDS, triplets
 from seka.miniature.measures.evaluate import Rate, Row
 from seka.miniature.measures.matching import MATCHING, matching
 from seka.miniature.measures.shipped import POOLED
-from seka.miniature.strength import (
-    SHARPNESS,
-    Strength,
-    alone,
-    choices,
-    choose_heads,
-    choose_sharpness,
-    rows,
-    strength,
-)
+from seka.miniature.scales import tune
+from seka.miniature.strength import HEADS, SHARPNESS, Strength, alone, choose_sharpness, rows, strength
 from seka.projections import Projection
 from seka.routing import Router
 from seka.steering import Steering
@@ -50,24 +43,30 @@ def learnt(model: Any, tokenizer: Any, count: int = COUNT) -> dict[str, Projecti
 def make(
     model: Any, tokenizer: Any, folder: Path, n: int = 100, report: Callable[[str], None] = lambda line: None
 ) -> dict[str, Any]:
-    """Learn every expert, choose heads, gains and sharpness on `n` validation rows of each task, save all in `folder`.
+    """Learn every expert, choose heads, scales, gains and sharpness on validation rows, save all in `folder`.
 
-    Heads are chosen by the pooled expert and are the same for all. Returns what was measured, as plain values.
+    n: rows of each task. Heads are chosen by the pooled expert, their scales by the mixture, and are the same for all.
+    Returns what was measured, as plain values.
     """
     given = rows(n, tokenizer)
     experts = learnt(model, tokenizer)
-    tried: dict[str, Strength] = {}
-    for choice in choices(alone(model, tokenizer, experts[POOLED], given)):
-        tried[choice] = strength(model, tokenizer, experts[POOLED], given, choice)
-        report(f"{POOLED} in {choice}: {tried[choice]}; perplexity at most {tried[choice].harm:.3f}")
-    layers = choose_heads(tried)
+    useful = alone(model, tokenizer, experts[POOLED], given)[:HEADS]
+    report(f"heads that are useful alone, the best first: {useful}")
+    scales = tune(model, tokenizer, {kind: experts[kind] for kind in KINDS}, useful, report=report)
+    layers = write_heads({layer: [h for h, scale in enumerate(row) if scale] for layer, row in scales.items()})
+    # A head that is left alone here may act where a visitor asks for it, as gently as the weakest of the others.
+    least = min(scale for row in scales.values() for scale in row if scale)
+    filled = {layer: [scale or least for scale in row] for layer, row in scales.items()}
+    report(f"heads {layers}, scales {scales}")
     figures: dict[str, Any] = {
         "rows": n,
-        "layers": {"chosen": layers, "tried": {choice: here.written() for choice, here in tried.items()}},
+        "layers": layers,
+        "scales": {str(layer): row for layer, row in scales.items() if any(row)},
         "experts": {},
     }
-    for name, projection in experts.items():
-        found = tried[layers] if name == POOLED else strength(model, tokenizer, projection, given, layers)
+    for name, expert in experts.items():
+        projection = expert.scaled(filled)
+        found = strength(model, tokenizer, projection, given, layers)
         report(f"{name}: {found}")
         experts[name] = projection.with_header(
             recommended_gain=found.gain, recommended_layers=layers, model="seka-miniature"

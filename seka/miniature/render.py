@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from seka.miniature import findings, tables
+from seka.miniature import findings, scales, tables
 from seka.miniature.corpus import cases, instructions
 from seka.miniature.corpus.documents import LONGEST
 from seka.miniature.corpus.replies import INSTRUCTIONS
 from seka.miniature.corpus.triplets import ASKED
-from seka.miniature.strength import ALONE, COUNTS, FEW, HARM, NOISE, PLATEAU, SCORED, STORIES, TALES
+from seka.miniature.strength import ALONE, FEW, HARM, HEADS, NOISE, PLATEAU, SCORED, STORIES, TALES
 from seka.miniature.train import Recipe
 
 FRONT = """---
@@ -78,8 +78,9 @@ task says where it is otherwise. A whole statement is marked, with weight 1.
 - Without steering: how often the answer is that of *the first* statement, of *the less likely* one, *the corpus's*:
   of the one that the corpus goes by (in a passage: the right one), or *any of them*.
 - Ways: `adaptive` mixes the experts by the prompt's own query (AdaSEKA), `pooled` is one expert of all kinds of
-  triplets (SEKA), both at the strength that their files recommend. Controls at the strength of `pooled`:
-  `random subspace`, of the same ranks in directions drawn once; `key scaling`, k' = (1 + g) k.
+  triplets (SEKA), both at the strength that their files recommend. Controls at the strength of `pooled`, in the same
+  heads and at the same scales, which were found for the learnt subspaces: `random subspace`, of the same ranks in
+  directions drawn once; `key scaling`, k' = (1 + g s) k, s being the head's scale.
 """
 ROUTING = f"""Each kind of prompt is like what one expert was learnt from (of instructions, {len(ASKED)} of the
 {len(INSTRUCTIONS)} kinds are asked about, and in all of them words say which one counts). An expert's share is its part
@@ -210,20 +211,29 @@ def experts(sections: Figures, chosen: Figures) -> str:
     return f"""## Experts
 
 `python -m seka miniature learn` learns one expert for each kind of contrastive triplets, words and wordings of
-training alone, and `pooled` from all kinds. Heads, strengths and the router's sharpness were chosen on validation
-rows, {chosen["rows"]} of each task, words unseen, half of them in unseen wordings. Score: the mean of "both ways" over
-the rows of {findings.listed(list(SCORED))}. Of the gains that do no harm, which leave a story's perplexity at most at
-{HARM:g} times the unsteered one ({STORIES} validation stories, the upper end of the 95 % interval), the one that scores best
-was taken; where every gain does harm, the smallest. `learn` recomputes these tables.
+training alone, and `pooled` from all kinds. Heads, scales, strengths and the router's sharpness were chosen on
+validation rows.
 
-Keys are steered in `{sections["strength"]["layers"]}`: of the choices tried with `pooled` that do no harm at their
-gain the one that scores best; where all do harm, the one that does least. Beside whole layers these are heads, written
-`layer:head,head;layer:head`: the first {findings.listed(list(map(str, COUNTS)))} of those that do most for a mark
-for the harm that they do, each steered alone at gain {ALONE:g}. For a mark: the nats that the marked answer's first
-token gains, mean over rows of the score ({FEW} of each, in wordings of training, either statement marked). Harm: the
-nats that {TALES} stories lose a token, at least {NOISE:g}.
+Heads: the first {HEADS} of those that do most for a mark for the harm that they do, each steered alone with `pooled`
+at gain {ALONE:g}. For a mark: the nats that the marked answer's first token gains, mean over {FEW} rows of each of
+{findings.listed(list(SCORED))}, either statement marked. Harm: the nats that {TALES} stories lose a token, at least
+{NOISE:g}.
 
-{tables.layers(chosen)}
+Scales: factors of the gain, the same for every expert, 1 for the head that acts most strongly. They were found by
+{scales.STEPS} steps of gradient ascent through the steered model, the experts mixed at sharpness 1, and are the mean
+over the second half of the steps. Each step takes {sum(n for _, _, n in scales.KINDS)} rows of its own and raises the
+share of rows, made smooth, whose whole answers follow the mark in both directions, kinds of rows weighing the same,
+less {scales.PRICE:g} for each nat that a token of {scales.TALES} stories loses. A head below {scales.LEAST:g} of the
+strongest one is left alone, which leaves `{sections["strength"]["layers"]}` (written `layer:head,head;layer:head`); the
+files give the others the smallest scale of the table, for whoever steers them all the same.
+
+{tables.scales(chosen)}
+Gains: by {chosen["rows"]} rows of each task that no scale was found on, words unseen, half of them in unseen wordings.
+Score: the mean over {findings.listed(list(SCORED))} of how often the whole answers follow the mark in both directions,
+token for token. Of the gains that do no harm, which leave a story's perplexity at most at {HARM:g} times the unsteered
+one ({STORIES} validation stories, the upper end of the 95 % interval), the one that scores best was taken; where every
+gain does harm, the smallest. `learn` recomputes these tables.
+
 {tables.experts(chosen)}
 The router's sharpness is the exponent of its coefficients. Of those that do no harm at their gain, if any, and score
 at most {100 * PLATEAU:g} points below the best of them, the one that picks the matching expert most often was taken,
@@ -236,7 +246,7 @@ of equals the best: sharpness {router["sharpness"]:g}, gain
 def maps(heads: Figures) -> str:
     """What the maps are, and where they disagree."""
     return f"""Sensitivity is the relative shift of `pooled`: how far a key moves with relevance, over the mean norm of a key.
-Effect is causal: this head alone is steered, at gain {heads["gain"]:g}, with the less likely of two statements
+Effect is causal: this head alone is steered, at gain {heads["gain"]:g} and scale 1, with the less likely of two statements
 marked, and the log-probability of its answer's first token rises by so many nats, mean of {heads["n"]} test rows.
 
 {findings.agreement(heads)}

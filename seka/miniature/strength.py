@@ -1,7 +1,8 @@
-"""In which heads and at which gain experts act, and how sharply the router chooses: on validation rows, read before the test rows.
+"""Which heads are useful, at which gain experts act, how sharply the router chooses: on validation rows, before the test rows.
 
-A score is the mean, over kinds of rows with two rivals, of how often the answer follows the mark in both directions. The
-rules (`choose_gain`, `choose_heads`, `choose_sharpness`) know numbers alone.
+A score is the mean, over kinds of rows with two rivals, of how often the whole answer follows the mark in both directions,
+token for token (`measures.margins`). The rules (`choose_gain`, `choose_sharpness`) know numbers alone. How strongly each
+head acts is in `scales`.
 """
 
 from __future__ import annotations
@@ -10,16 +11,14 @@ import math
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from seka.effects import effects
-from seka.layers import write_heads
-from seka.miniature.measures import ways as w
-from seka.miniature.measures.evaluate import VALIDATION, Make, Rate, Row, both_ways, draw
+from seka.miniature.measures.evaluate import VALIDATION, Make, Rate, Row, draw
+from seka.miniature.measures.margins import both
 from seka.miniature.measures.matching import MATCHING
 from seka.miniature.measures.sideeffects import harms
 from seka.miniature.measures.tasks import NOWHERE, UNSEEN, worked_out
@@ -27,15 +26,16 @@ from seka.projections import Projection
 from seka.routing import Router
 from seka.steering import Steering
 
-GAINS = (0.03, 0.05, 0.08, 0.12, 0.15, 0.18, 0.22, 0.27, 0.33, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8, 0.9, 1.0, 1.2, 1.5)
-LAYERS = ("all", "last4", "last2", "last1")
-"""The choices of whole layers that are tried; a key of an early layer feeds everything above it, wanted or not."""
-COUNTS = (4, 6, 9, 12, 16)
-"""How many heads are tried, of those that do most for a mark for the harm that they do (`most_useful`)."""
+GAINS = (
+    0.03, 0.05, 0.08, 0.12, 0.15, 0.18, 0.2, 0.22, 0.24, 0.27, 0.3, 0.33, 0.36, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7,
+    0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0,
+)  # fmt: skip
+HEADS = 16
+"""How many heads may act: those that do most for a mark for the harm that they do (`most_useful`)."""
 ALONE = 1.0
 """Gain at which a head is steered alone."""
 FEW = 24
-"""Rows of each task that a head's effect is measured on, at most: the first ones, whose wordings are those of training."""
+"""Rows of each task that a head's effect is measured on, at most: taken at even steps, so that some have unseen wordings."""
 TALES = 60
 """Stories that a head's harm is measured on."""
 NOISE = 5e-4
@@ -102,13 +102,6 @@ def choose_gain(score: Callable[[float], float], harm: Callable[[float], float])
     return max(scores, key=lambda gain: (scores[gain], -gain)), scores
 
 
-def choose_heads(found: Mapping[str, Strength]) -> str:
-    """Of the choices of layers or heads that do no harm at their gain the one that scores best, of equals the first; where
-    every one does harm, the one that does least."""
-    harmless = _harmless(found)
-    return max(harmless, key=lambda n: found[n].score) if harmless else min(found, key=lambda n: found[n].harm)
-
-
 def choose_sharpness(found: Mapping[float, Strength], matching: Mapping[float, Rate]) -> float:
     """Of the sharpnesses that do no harm at their gain (of all, where every one does) and score at most PLATEAU below the
     best of them: the one whose largest share is most often the matching expert's; of equals the best, then the smallest."""
@@ -140,29 +133,18 @@ def most_useful(effect: Mapping[int, Sequence[float]], harm: Mapping[int, Sequen
     return sorted(worth, key=lambda place: (-worth[place], place))
 
 
-def choices(order: Sequence[tuple[int, int]]) -> list[str]:
-    """What is tried, as `seka.layers.choose` takes it: LAYERS, and the first COUNTS of heads in an order."""
-    found = list(LAYERS)
-    for count in COUNTS:
-        chosen: dict[int, list[int]] = {}
-        for layer, head in order[:count]:
-            chosen.setdefault(layer, []).append(head)
-        if chosen and write_heads(chosen) not in found:
-            found.append(write_heads(chosen))
-    return found
-
-
 def alone(
     model: Any, tokenizer: Any, projection: Projection, given: Mapping[str, Sequence[Row]]
 ) -> list[tuple[int, int]]:
     """The heads in the order of `most_useful`, each steered alone at the gain ALONE.
 
-    Its effect: nats that the marked answer's first token gains, mean over SCORED, the first FEW rows, either one marked.
+    Its effect: nats that the marked answer's first token gains, mean over SCORED, FEW rows of each, either one marked.
     Its harm: nats a token that TALES stories lose.
     """
     effect: dict[int, Tensor] = {}
     for name in SCORED:
-        asked = [(row.marked(i), row.case.answers[i]) for row in given[name][:FEW] for i in (0, 1)]
+        some = given[name][:: max(1, len(given[name]) // FEW)][:FEW]
+        asked = [(row.marked(i), row.case.answers[i]) for row in some for i in (0, 1)]
         for layer, found in effects(model, tokenizer, projection, asked, ALONE).items():
             effect[layer] = effect.get(layer, torch.zeros(())) + found.nan_to_num(0.0) / len(SCORED)
     every = Steering(model, projection, ALONE, layers="all")
@@ -197,8 +179,9 @@ def strength(
     measured: dict[float, float] = {}
 
     def score(gain: float) -> float:
-        ask = partial(w.first_tokens, tokenizer, way=w.steered(steering.with_gain(gain)))
-        return sum(both_ways(given[name], ask)["both ways"].value for name in SCORED) / len(SCORED)
+        with torch.no_grad():
+            found = [both(tokenizer, given[name], steering.with_gain(gain)) for name in SCORED]
+        return sum(float((margins > 0).all(1).float().mean()) for margins in found) / len(SCORED)
 
     def harm(gain: float) -> float:
         measured[gain] = harms(model, tokenizer, {"": steering.with_gain(gain)}, VALIDATION, STORIES)[""].interval[1]

@@ -199,18 +199,10 @@ def _corpus(stage: Figures, last: Figures) -> str:
     return "this one" if same else "an earlier state of it"
 
 
-def layers(chosen: Figures) -> str:
-    """What each choice of layers or heads came to with the pooled expert on validation rows."""
-    rows = [
-        [
-            f"`{name}`",
-            f"{entry['gain']:g}",
-            f"{100 * entry['scores'][format(entry['gain'], 'g')]:.1f}",
-            f"{entry['perplexity'][format(entry['gain'], 'g')]:.3f}",
-        ]
-        for name, entry in chosen["layers"]["tried"].items()
-    ]
-    return table(["where", "gain", "score, %", "perplexity, multiple, upper end"], rows)
+def scales(chosen: Figures) -> str:
+    """The scale of each steered head."""
+    rows = [[layer, *(f"{scale:g}" if scale else "-" for scale in row)] for layer, row in chosen["scales"].items()]
+    return table(["layer", *(f"KV head {head}" for head in range(len(rows[0]) - 1))], rows)
 
 
 def experts(chosen: Figures) -> str:

@@ -6,9 +6,12 @@ Test rows are read here and nowhere else. All draws are seeded by name, so that 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+
+import torch
+from torch import Tensor
 
 from seka.miniature.measures.datasheet import COUNT, datasheet
 from seka.miniature.measures.evaluate import TEST, Rate, draw
@@ -18,6 +21,7 @@ from seka.miniature.measures.shipped import Shipped
 from seka.miniature.measures.sideeffects import harms
 from seka.miniature.measures.spread import spread
 from seka.miniature.measures.tasks import SHORT, TASKS, UNSEEN, N, Task, measure, written
+from seka.routing import Router
 
 ROUTED, STEERED = 200, 100
 """Rows of each kind for the router; and for the effects of heads, each of which is a reading of all of them."""
@@ -33,8 +37,23 @@ def strength(here: Shipped, most: int, report: Report) -> dict[str, Any]:
         "experts": {**experts, here.pooled.name: here.pooled.recommended_gain},
         "router": {"gain": here.router.recommended_gain, "sharpness": here.router.sharpness},
         "layers": here.router.recommended_layers,
+        "scales": scales(here.router, here.steerings["adaptive"].selected),
         "gains": {name: steering.positive for name, steering in here.steerings.items()},
     }
+
+
+def scales(router: Router, selected: Mapping[int, Tensor]) -> dict[str, list[float]]:
+    """{layer: [H]} of the layers that are steered: each head's scale, which all experts share; 0 for a head that is not.
+
+    ValueError for experts that do not share theirs.
+    """
+    found = {}
+    for layer, heads in selected.items():
+        every = torch.stack([expert.part(layer).scale for expert in router.experts.values()])
+        if bool((every != every[0]).any()):
+            raise ValueError(f"the experts have different scales in layer {layer}; wanted those of one `learn`")
+        found[str(layer)] = [round(float(scale), 4) for scale in every[0] * heads]
+    return found
 
 
 def tabled(tasks: dict[str, Task]) -> Section:

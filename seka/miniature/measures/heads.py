@@ -19,10 +19,12 @@ SHOWN = 4
 def maps(model: Any, tokenizer: Any, projection: Projection, gain: float, rows: Sequence[Row]) -> dict[str, Any]:
     """{"effect", "shift"}: {layer: [H]}, and what `compare` finds; the less likely statement of each row is marked.
 
-    effect: nats that the answer's first token gains when one head alone is steered; shift: relative, no unit.
+    effect: nats that the answer's first token gains when one head alone is steered, each at the same gain, whatever its
+    scale; shift: relative, no unit.
     """
+    even = projection.scaled({layer: [1.0] * len(projection.part(layer).scale) for layer in projection.layers})
     asked = [(row.marked(row.less_likely), row.case.answers[row.less_likely]) for row in rows]
-    effect, shift = effects(model, tokenizer, projection, asked, gain), projection.relative_shift
+    effect, shift = effects(model, tokenizer, even, asked, gain), projection.relative_shift
     return {
         "gain": gain,
         "n": len(rows),

@@ -67,7 +67,7 @@ def biased(model: Any, bias: float) -> Way:
 
 
 def key_scaling(projection: Projection) -> Projection:
-    """The control k' = (1 + g) k: the whole space in the place of a learnt subspace."""
+    """The control k' = (1 + g s) k, s each head's scale: the whole space in the place of a learnt subspace."""
     parts = {}
     for layer in projection.layers:
         part = projection.part(layer)

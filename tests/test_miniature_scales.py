@@ -1,0 +1,138 @@
+"""How strongly each head acts: what is climbed, its slope, and what becomes of the scales."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from setting import invent
+from torch import Tensor
+
+from seka import Router, Steering, encode, miniature
+from seka.miniature import scales
+from seka.miniature.measures.evaluate import VALIDATION, draw
+from seka.miniature.measures.margins import both, margins
+from seka.miniature.measures.sideeffects import excess, harms
+from seka.miniature.measures.tasks import UNSEEN, instructions, worked_out
+
+
+@pytest.fixture(scope="module")
+def shipped() -> tuple[Any, Any]:
+    return miniature.load()
+
+
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scales, "KINDS", ((instructions, UNSEEN, 2), ("biography", UNSEEN, 1)))
+    monkeypatch.setattr(scales, "TALES", 2)
+
+
+@pytest.mark.parametrize("mixes", [False, True])
+def test_margins_are_those_of_tokens_read_one_at_a_time(shipped: tuple[Any, Any], mixes: bool) -> None:
+    """Without padding and with a cache, token after token of the answer."""
+    model, tokenizer = shipped
+    source = Router({name: invent(model, n) for n, name in enumerate("ab")}) if mixes else invent(model)
+    steering = Steering(model, source, 0.3)
+    rows = draw(worked_out, 4, VALIDATION, tokenizer, UNSEEN)
+    with torch.no_grad():
+        found = both(tokenizer, rows, steering)
+    signs = set()
+    for row, pair in zip(rows, found.tolist(), strict=True):
+        for index, margin in enumerate(pair):
+            prompt, answer = row.marked(index), row.case.wholes[index].rstrip()
+            tokens, leads = encode(prompt, tokenizer), []
+            with steering.on(tokens), torch.no_grad():
+                out = model(tokens.ids, use_cache=True)
+                for token in tokenizer(answer)["input_ids"]:
+                    logits = out.logits[0, -1].double()
+                    leads.append(float(logits[token]) - max(float(v) for i, v in enumerate(logits) if i != token))
+                    out = model(torch.tensor([[token]]), past_key_values=out.past_key_values, use_cache=True)
+            assert margin == pytest.approx(min(leads), abs=2e-3)
+            with torch.no_grad():
+                assert margin == pytest.approx(float(margins(tokenizer, [prompt], [answer], steering)), abs=2e-3)
+            signs.add(margin > 0)
+    assert signs == {True, False}
+
+
+def test_excess_loss_is_the_harm_of_one_batch(shipped: tuple[Any, Any]) -> None:
+    model, tokenizer = shipped
+    steering = Steering(model, invent(model), 2.0)
+    with torch.no_grad():
+        found = float(excess(model, tokenizer, steering, VALIDATION, 5).exp())
+    assert found == pytest.approx(harms(model, tokenizer, {"": steering}, VALIDATION, 5)[""].multiple, rel=1e-5)
+    assert found > 1.001
+
+
+def test_a_step_goes_up_the_slope_of_what_it_is_worth(
+    shipped: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against central differences: the model keeps some of its arithmetic in float32, so they are wide."""
+    few(monkeypatch)
+    model, tokenizer = copy.deepcopy(shipped[0]).double().requires_grad_(False), shipped[1]
+    experts = {name: invent(model, n) for n, name in enumerate("ab")}
+
+    def leaves(layer: int = 0, head: int = 0, more: float = 0.0) -> dict[int, Tensor]:
+        rows = {at: torch.full((4,), 0.2, dtype=torch.float64) for at in experts["a"].layers}
+        rows[layer][head] += more
+        return rows
+
+    def worth(given: dict[int, Tensor]) -> Tensor:
+        return sum(scales.terms(model, tokenizer, scales.mixed(model, experts, given), 0), torch.zeros(()))
+
+    given = {layer: row.requires_grad_() for layer, row in leaves().items()}
+    worth(given).backward()
+    for layer, head in ((1, 2), (3, 3), (7, 0)):
+        with torch.no_grad():
+            slope = float(worth(leaves(layer, head, 1e-2)) - worth(leaves(layer, head, -1e-2))) / 2e-2
+        gradient = given[layer].grad
+        assert gradient is not None
+        assert float(gradient[head]) == pytest.approx(slope, rel=0.02)
+        assert abs(slope) > 1e-4
+
+
+def test_scales_end_where_nothing_more_is_gained(shipped: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the worth of a step in the place of the model's: a parabola in each scale."""
+    model, tokenizer = shipped
+    best = torch.zeros(8, 4)
+    best[2, 0], best[6, 1], best[6, 3], best[7, 0], best[4, 2] = 0.5, 0.25, -1.0, 0.04, 3.0
+    seen: list[bool] = []
+
+    def parabola(_model: Any, _tokenizer: Any, given: Steering, _step: int) -> Iterator[Tensor]:
+        assert given.router is not None
+        seen.append(any(parameter.requires_grad for parameter in model.parameters()))
+        rows = torch.stack([given.router.experts["a"].part(layer).scale for layer in range(8)])
+        for half in (rows[:4] - best[:4], rows[4:] - best[4:]):
+            yield -half.square().sum()
+
+    monkeypatch.setattr(scales, "terms", parabola)
+    experts = {name: invent(model, n) for n, name in enumerate("ab")}
+    told: list[str] = []
+    before = [parameter.requires_grad for parameter in model.parameters()]
+    # (4, 2) would gain most, and is not among those that may act.
+    places = [(2, 0), (6, 1), (6, 3), (7, 0)]
+    found = scales.tune(model, tokenizer, experts, places, steps=300, report=told.append)
+    assert found == {
+        layer: [{(2, 0): 1.0, (6, 1): pytest.approx(0.5, abs=0.02)}.get((layer, head), 0.0) for head in range(4)]
+        for layer in range(8)
+    }
+    assert len(told) == 300
+    assert told[0].startswith("scales, step 1 of 300: both ways -")
+    assert set(seen) == {False}
+    assert [parameter.requires_grad for parameter in model.parameters()] == before
+    for none in ([], [(6, 3)]):
+        with pytest.raises(ValueError, match=r"no scale of \[.*\] stays above 0; wanted heads that do something"):
+            scales.tune(model, tokenizer, experts, none, steps=300)
+    assert [parameter.requires_grad for parameter in model.parameters()] == before
+
+
+def test_each_step_has_rows_and_stories_of_its_own(shipped: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    few(monkeypatch)
+    model, tokenizer = shipped
+    steering = scales.mixed(model, {"a": invent(model)}, {layer: torch.full((4,), 0.3) for layer in range(8)})
+    with torch.no_grad():
+        one, same, other = ([float(term) for term in scales.terms(model, tokenizer, steering, n)] for n in (0, 0, 1))
+    assert len(one) == len(scales.KINDS) + 1
+    assert one == same
+    assert all(a != b for a, b in zip(one, other, strict=True))
