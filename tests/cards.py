@@ -60,7 +60,8 @@ def invented() -> dict[str, Any]:
         "strength": {
             "experts": dict.fromkeys((*NAMES, "pooled"), 0.2),
             "router": {"gain": 0.2, "sharpness": 8.0},
-            "layers": "last2",
+            "layers": "2:1",
+            "scales": {"2": [0.0, 0.5]},
             "gains": dict.fromkeys(STEERED, 0.2),
         },
         "short": {name: entry(task) for name, task in t.SHORT.items()},

@@ -87,8 +87,11 @@ def tokens_of(rows: Sequence[tuple[Sequence[int], Mapping[int, float]]]) -> Toke
     return Tokens(ids, attention, highlight)
 
 
-def invent(model: Any, seed: int = 0, layers: Sequence[int] | None = None, **header: Any) -> seka.Projection:
-    """A projection of random orthonormal factors for this model; ranks 3 to 8 differ between heads and channels."""
+def invent(
+    model: Any, seed: int = 0, layers: Sequence[int] | None = None, scaled: bool = False, **header: Any
+) -> seka.Projection:
+    """A projection of random orthonormal factors for this model; ranks 3 to 8 differ between heads and channels. scaled: each
+    head has a scale of its own, 0.5 to 1.5."""
     generator = torch.Generator().manual_seed(seed)
     found = {site.layer: site for site in sites(model)}
 
@@ -107,7 +110,7 @@ def invent(model: Any, seed: int = 0, layers: Sequence[int] | None = None, **hea
             torch.rand(heads, generator=generator) + 1,
             torch.rand(heads, generator=generator) + 0.1,
             torch.ones(heads, dtype=torch.bool),
-            torch.rand(heads, generator=generator) + 0.5,
+            torch.rand(heads, generator=generator) + 0.5 if scaled else torch.ones(heads),
         )
     return seka.Projection(parts, {**fingerprint(model), "name": f"invented {seed}", "oriented": True, **header})
 
@@ -161,8 +164,8 @@ def footprint(model: torch.nn.Module) -> tuple[int, tuple[tuple[str, int], ...]]
     return hooks, tuple((name, hash(t.detach().numpy().tobytes())) for name, t in tensors)
 
 
-def experts(model: Any, count: int = 3) -> dict[str, Projection]:
-    return {"abc"[n]: invent(model, n) for n in range(count)}
+def experts(model: Any, count: int = 3, scaled: bool = False) -> dict[str, Projection]:
+    return {"abc"[n]: invent(model, n, scaled=scaled) for n in range(count)}
 
 
 def changed(projection: Projection, **change: Any) -> Projection:

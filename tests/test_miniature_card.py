@@ -292,6 +292,11 @@ def test_the_check_fails_where_it_need_not_measure(folder, monkeypatch):
     (folder / "experts_figures.json").write_text(json.dumps(other))
     step("card", "--render")
     assert step("check") == (1, ["experts_figures.json/router/gain: 0.4 stored, 0.2 measured"])
+    other = chosen()
+    other["scales"]["2"] = [0.0, 0.75]
+    (folder / "experts_figures.json").write_text(json.dumps(other))
+    step("card", "--render")
+    assert step("check") == (1, ["experts_figures.json/scales/2/1: 0.75 stored, 0.5 measured"])
     monkeypatch.setattr(check, "fingerprints", lambda: {"model": "1" * 64})
     assert step("check") == (1, ["model: the figures were measured from another one"])
 

@@ -206,7 +206,7 @@ def test_what_is_measured_is_what_is_rendered():
     found = measured(list(SECTIONS), 2)
     figures = invented()
     for section, depth in (
-        ("strength", 2),
+        ("strength", 1),
         ("short", 3),
         ("tasks", 3),
         ("perplexity", 2),
@@ -214,6 +214,8 @@ def test_what_is_measured_is_what_is_rendered():
         ("spread", 3),
     ):
         assert shape(found[section], depth) == shape(figures["sections"][section], depth), section
+    for part in ("experts", "router", "gains"):
+        assert list(found["strength"][part]) == list(figures["sections"]["strength"][part])
     for section in ("heads", "datasheet"):
         assert list(found[section]) == list(figures["sections"][section])
     assert "## Results" in render({**figures, "sections": found}, training(), chosen(), recipes())

@@ -58,7 +58,7 @@ def same(a: Mapping[int, Tensor], b: Mapping[int, Tensor], atol: float = 1e-10) 
 def test_by_hand(family: str, tokens: Tokens, score: str, way: str) -> None:
     """Coefficients and logits of every row of a left-padded batch: each row by its own last token, layer by layer."""
     model = steerable(family)
-    known = experts(model)
+    known = experts(model, scaled=True)
     out, routing = routed(model, tokens, Router(known, top=4, score=score, way=way), 8.0)
     plan = Plan(list(known.values()), 8.0, score=score, way=way, top=4)
     ends = []

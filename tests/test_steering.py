@@ -33,7 +33,7 @@ from seka.tokens import Tokens
 def test_by_hand(family: str, tokens: Tokens) -> None:
     """Rows of different lengths, plain and steered with both channels, equal the same edit made token by token."""
     model = steerable(family)
-    projection = invent(model)
+    projection = invent(model, scaled=True)
     steerings = [
         None,
         Steering(model, projection, 6.0, 2.0),

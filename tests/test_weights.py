@@ -36,6 +36,29 @@ def test_a_weight_multiplies_the_gain(qwen: Any, tokens: Tokens, weight: float) 
     assert (out - logits(qwen, tokens)).abs().max() > 1e-3
 
 
+def test_a_head_s_scale_multiplies_the_gain(qwen: Any, tokens: Tokens) -> None:
+    """In both channels and in a mixture: a head at scale s is as it is at s times the gain, where no floor is reached."""
+    plain, scales = invent(qwen), {0: [0.5, 2.0], 1: [1.25, 1.0], 2: [0.25, 3.0]}
+    heads = [(layer, head) for layer in scales for head in range(HEADS)]
+    for gain in (0.8, -0.2):
+        for layer, head in heads:
+            at, scale = {layer: [head]}, scales[layer][head]
+            two = Steering(qwen, plain.scaled(scales), gain, gain / 2, heads=at)
+            torch.testing.assert_close(
+                logits(qwen, tokens, two), logits(qwen, tokens, Steering(qwen, plain, gain * scale, gain * scale / 2, heads=at)),
+                rtol=0, atol=close("qwen3"),
+            )  # fmt: skip
+            known = {name: invent(qwen, seed) for seed, name in enumerate("ab")}
+            scaled = Router({name: expert.scaled(scales) for name, expert in known.items()})
+            torch.testing.assert_close(
+                logits(qwen, tokens, Steering(qwen, scaled, gain, heads=at)),
+                logits(qwen, tokens, Steering(qwen, Router(known), gain * scale, heads=at)),
+                rtol=0, atol=close("qwen3"),
+            )  # fmt: skip
+    strong = logits(qwen, tokens, Steering(qwen, plain.scaled(scales), 4.0))
+    assert (strong - logits(qwen, tokens, Steering(qwen, plain, 4.0))).abs().max() > 1e-2
+
+
 def marked_keys(model: Any, tokens: Tokens, steering: Steering | None) -> Tensor:
     """(N, H, D) keys of marked tokens in layer 0, before the rotary embedding, after the edit."""
     seen: list[Tensor] = []
