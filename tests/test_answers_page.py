@@ -134,10 +134,12 @@ def test_bad_numbers_are_refused_or_said(address: str, visit: Callable[..., Any]
         assert page.locator(".toast-body").count() == 0
         number(page, field, 0)
     shot(page, "refused-number")
-    ring = page.evaluate("getComputedStyle(document.querySelector('#prompt textarea')).borderLeftColor")
-    assert ring == page.evaluate(
-        "(() => { const e = document.createElement('i'); e.style.color = 'var(--bad)'; document.body.append(e); "
-        "return getComputedStyle(e).color; })()"
+    page.evaluate(
+        "document.body.append(Object.assign(document.createElement('i'), {id: 'bad', style: 'color: var(--bad)'}))"
+    )
+    page.wait_for_function(  # the border changes in a transition
+        "getComputedStyle(document.querySelector('#prompt textarea')).borderLeftColor === "
+        "getComputedStyle(document.querySelector('#bad')).color"
     )
     number(page, "#max-new", 4)
     assert all(compare(page))
