@@ -164,6 +164,23 @@ def compare(page: Any) -> tuple[str, str]:
     return page.text_content("#plain .written"), page.text_content("#steered .written")
 
 
+def refused(page: Any, words: str) -> None:
+    """Press Compare until the prompt says why nothing is run, three times at most: on a loaded machine a press that came at
+    once after a field had been filled was seen to go unanswered, and nobody knows why."""
+    for last in (False, False, True):
+        page.click("#compare")
+        try:
+            page.wait_for_function(
+                "(words) => document.querySelector('#prompt').textContent.includes(words)",
+                arg=words,
+                timeout=60_000 if last else 15_000,
+            )
+            return
+        except Exception:  # playwright's own class is known only where playwright is
+            if last:
+                raise
+
+
 def tab(page: Any, name: str) -> None:
     """Open a tab under the answers; on a narrow page it may be in the menu of those that have no room."""
     head = page.get_by_role("tab", name=name, exact=True)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import TRIPLETS, build_model, build_tokenizer
-from hands import CONTRAST, TEXT, compare, shot, tab, write
+from hands import CONTRAST, TEXT, compare, refused, shot, tab, write
 from models_on_disk import EVIL
 
 import seka
@@ -122,8 +122,7 @@ def test_from_comparing_to_pins_and_the_sweep(served: tuple[str, list[int]], vis
     page.wait_for_function("document.querySelector('#where').textContent.includes('not understood')")
     page.click("#advanced button")
     before = page.text_content("#steered .written")
-    page.click("#compare")
-    page.wait_for_function("document.querySelector('#prompt').textContent.includes('not understood')")
+    refused(page, "not understood")
     assert page.text_content("#steered .written") == before
     page.click("#advanced button")
     page.fill("#layers :is(input, textarea)", "all")
