@@ -10,7 +10,7 @@ import pytest
 
 from seka import miniature
 from seka.miniature import strength
-from seka.miniature.corpus import cases, documents, instructions, made, openings, triplets, visitors, world
+from seka.miniature.corpus import cases, documents, instructions, made, made_pairs, openings, triplets, visitors, world
 from seka.miniature.corpus.asking import TRAINING, Options
 from seka.miniature.corpus.lexicon import FOLDER
 from seka.miniature.corpus.rules import SETTLED
@@ -172,7 +172,14 @@ def test_training_has_made_wordings_and_evaluation_has_none(tokenizer, monkeypat
     def refused(*_: object) -> None:
         raise AssertionError("a made wording")
 
-    for module, name in ((made, "frame"), (made, "question"), (made, "pair"), (openings, "saying")):
+    for module, name in (
+        (made, "frame"),
+        (made, "question"),
+        (made_pairs, "pair"),
+        (openings, "saying"),
+        (openings, "said"),
+        (openings, "other_question"),
+    ):
         with monkeypatch.context() as patched:
             patched.setattr(module, name, refused)
             with pytest.raises(AssertionError, match="a made wording"):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from random import Random
 
 import pytest
 
-from seka.miniature.corpus import coinages, made, openings, rules, world
+from seka.miniature.corpus import coinages, made, made_pairs, openings, rules, world
 from seka.miniature.corpus import sentences as s
+from seka.miniature.corpus.asking import TRAINING, apart
 from seka.miniature.corpus.frames import ASKS, FRAMES
 from seka.miniature.corpus.grammar import HAS, WHICH
+from seka.miniature.corpus.passages import gather
 from seka.miniature.corpus.wordings import PAIRS, SETTLED
 
 COUNT = 1500
@@ -176,7 +179,7 @@ def test_made_wordings_have_their_slots_and_never_say_what_is_kept():
     assert all(abs(float(wording.split("|")[1]) - 0.5) > 0.09 for wording in PAIRS.train + PAIRS.held)
     for index in range(20 * COUNT):
         random = Random(f"made/{index}")
-        said, asked, (both, prior) = made.frame(random), made.question(random), made.pair(random).split("|")
+        said, asked, (both, prior) = made.frame(random), made.question(random), made_pairs.pair(random).split("|")
         assert [said.count(slot) for slot in ("{X}", "{N}", "{V}")] == [1, 1, 1], said
         assert [asked.count(slot) for slot in ("{X}", "{N}", "{V}")] == [1, 1, 0], asked
         assert [both.lower().count(slot) for slot in ("{a}", "{b}", "^")] == [1, 1, "^" in both], both
@@ -238,6 +241,49 @@ def test_words_that_settle_it_name_each_side_as_often(listed, slots):
 def test_made_wordings_are_seldom_the_same():
     assert len({made.frame(Random(index)) for index in range(COUNT)}) > 0.9 * COUNT
     assert len({made.saying(Random(index)) for index in range(COUNT)}) > 0.9 * COUNT
+
+
+def test_a_strange_relation_is_asked_for_in_other_words():
+    """By intention its subject alone is in a statement and in a question, and nothing else may be said of the subject."""
+    shared = 0
+    for index in range(COUNT):
+        random = Random(f"strange/{index}")
+        relation = openings.strange_relation(random, "person")
+        assert len(set(relation.say.train)) > 1
+        assert all(say.count("{X}") == say.count("{V}") == 1 for say in relation.say.train)
+        assert all(ask.count("{X}") == 1 and "{V}" not in ask for ask in relation.ask.train)
+        assert not [ask for ask in relation.ask.train if set(re.findall(r"{(.)}", ask)) - {"X"}]
+        said = set(re.findall(r"\w{3,}", " ".join(relation.say.train).lower()))
+        asked = set(re.findall(r"\w{3,}", " ".join(relation.ask.train).lower()))
+        shared += len(said & asked)
+        other = openings.noun_relation(random, "person", "thing", "gubble")
+        about, beside = s.draw_fact(random, False, relation, "Ada"), s.draw_fact(random, False, other, "Ada")
+        assert not apart(about, beside)
+        assert not apart(beside, about)
+        assert apart(about, replace(beside, who="Ben"))
+    assert shared < COUNT / 2  # words of the lists may be drawn twice
+
+
+def test_what_is_kept_of_a_listed_relation_is_not_made_by_chance(monkeypatch):
+    job = next(relation for relation in world.relations() if relation.name == "job")
+    assert "ended up as {a} {V}" in job.say.held
+    tries = iter(("ended up as", "ended up near", "went to", "ran to"))
+    monkeypatch.setattr(openings, "said", lambda random: next(tries))
+    monkeypatch.setattr(openings, "other_question", lambda *_: "Which thing did {X} wonk?")
+    monkeypatch.setattr(openings, "OBJECTS", {"thing": ((("object",),), ("{a} ",), "what")})
+    relation = openings.strange_relation(Random(0), "person")
+    assert relation.say.train == ("{X} ended up near {a} {V}", "{X} went to {a} {V}", "{X} ran to {a} {V}")
+
+
+def test_nobody_of_whom_something_strange_is_said_has_anything_else_said_of_them():
+    seen = 0
+    for index in range(3 * COUNT):
+        facts = gather(Random(f"gather/{index}"), TRAINING, 4)
+        for fact in facts:
+            if fact.relation.strange:
+                seen += 1
+                assert [other.who for other in facts].count(fact.who) == 1
+    assert seen > 20
 
 
 def test_a_made_relation_is_asked_for_in_its_own_words():

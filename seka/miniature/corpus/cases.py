@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from random import Random
 
-from seka.miniature.corpus import made
+from seka.miniature.corpus import made, made_pairs
 from seka.miniature.corpus import sentences as s
 from seka.miniature.corpus.asking import (
     TRAINING,
@@ -78,7 +78,7 @@ def together(random: Random, options: Options) -> tuple[str, str]:
     if options.free and random.random() < SETTLED_SHARE:
         joined = random.choice(SETTLED)
     elif options.free and random.random() < made.SHARE:
-        joined = made.pair(random)
+        joined = made_pairs.pair(random)
     else:
         joined = PAIRS.pick(random, options.wordings)
     wording, prior = joined.split("|")

@@ -29,6 +29,14 @@ OBJECTS: dict[str, tuple[tuple[tuple[str, ...], ...], tuple[str, ...], str]] = {
     "instrument": ((("instrument",),), ("the ",), "what"),
     "language": ((("language",), ("language", "coined_name")), ("",), "what"),
 }
+#: What a kind of value may be called in a question.
+CALLED = {
+    "thing": ("thing", "object", "item"), "person": ("person", "man or woman"), "food": ("food", "dish", "meal"),
+    "drink": ("drink", "liquid"), "animal": ("animal", "creature"), "town": ("place", "town", "city", "part of the world"),
+    "spot": ("place", "spot", "building", "room"), "topic": ("topic", "activity", "subject"), "anything": ("",),
+    "plant": ("plant", "tree"), "vehicle": ("vehicle", "means of travel"), "instrument": ("instrument",),
+    "language": ("language", "tongue"),
+}  # fmt: skip
 #: {time: statements}
 SAYS = {
     "past": (

@@ -1,7 +1,7 @@
 """Wordings made on the fly, so that reading does not hang on a list: known and invented words in many orders.
 
-{X} is the subject, {N} the noun for the value, {V} the value; {a} and {b} are statements as they stand inside a sentence,
-{A} and {B} as they begin one. Only training draws from here, and no wording that is kept for evaluation can come out.
+{X} is the subject, {N} the noun for the value, {V} the value. Only training draws from here, and no wording that is kept
+for evaluation can come out.
 """
 
 from __future__ import annotations
@@ -149,48 +149,46 @@ ASKING = (
     "{w} {N} {w} {X}?",
 )
 """Questions that use the noun; {h} is a form of to be, {t} asks for an answer."""
+ELSEWISE = (
+    "{q} {o} {X} {w}?",
+    "{q} {o} {X} {v}?",
+    "{q} {o} {X} {w} {p}?",
+    "{q} {o} {X} {w} {w}?",
+    "{q} {v} {X}?",
+    "{q} {h} {X}?",
+    "{q} {h} {X} {p}?",
+    "{q} {h} {X} {v} {p} the {k}?",
+    "{q} {v} {p} {X}?",
+    "{p} {q} {o} {X} {w}?",
+    "{p} {q} {o} {X} {w} {w}?",
+    "{p} {q} {h} {X}?",
+    "{q} {o} {X}'s {w} {w}?",
+    "{p} {q} {o} {X}'s {w} {w}?",
+    "{q} {h} {X}'s {k}?",
+    "{q} {o} {X} {w}, {s} {v}?",
+    "{d}, {q} {o} {X} {w}?",
+    "{t} {q} {X} {v}.",
+    "{t} {q} {X} {v} {p}.",
+    "{t} {p} {q} {X} {v}.",
+    "{t} {q} {h} {X}.",
+    "{q}, {s} {v}, {o} {X} {w}?",
+    "{w} {q} {w} {X} {w}?",
+)
+"""Questions in other words than the statements that answer them: {q} asks for a kind of value, {o} helps a verb. Whose
+statement it is, and what kind of thing is asked for, is all that they share."""
+HELPERS = ("did", "did", "does", "does", "will", "could", "would", "has", "can", "may", "might", "must", "should")
+ENDINGS = ("that is", "which was", "made of", "that was", "as", "with the name", "namely")
+"""What may stand last before a value, besides any word and a preposition."""
 BEING = ("is", "was", "will be", "may be", "would be", "has become", "could be", "must be", "might be", "used to be")
 TELL = (
     *("say", "tell us", "read out", "report", "note down", "fill in", "type", "spell out", "guess", "repeat", "recall"),
     *("find out", "pick", "show me", "give back", "print", "put down", "add", "choose", "return", "point out", "list"),
     *("please show", "please write", "now give", "just name", "quickly find", "try to find", "you must tell us"),
 )
-SAYS = (
-    *(
-        "says",
-        "writes",
-        "told us",
-        "thinks",
-        "shows",
-        "is sure",
-        "heard",
-        "adds",
-        "wrote",
-        "noticed",
-        "read",
-        "thought",
-    ),
-    *("remembers", "found out", "believes", "explains", "assumes", "proves", "feels", "repeats", "said"),
-)
-SOURCES = (
-    *("the {k}", "one {k}", "my {r}", "our {r}", "the {j} {k}", "{P}", "{P}", "the {k} of {P}", "the {g}", "a {g}"),
-    *("the {j} {g}", "the {g} from the {k}", "the {m}"),
-)
-TIMES = (
-    ("in winter", "in summer"), ("at noon", "at midnight"), ("last month", "this month"), ("as a rule", "for an hour"),
-    ("at home", "abroad"), ("during the war", "after the war"), ("on weekdays", "on Sundays"), ("by day", "by night"),
-    ("in the first year", "in the second year"), ("as a child's story goes,", "as the grown-ups tell it,"),
-    ("on the left side", "on the right side"), ("in chapter one", "in chapter two"), ("at the start", "at the end"),
-)  # fmt: skip
-TURNS = (
-    *("actually", "rather", "instead", "mind you", "come to think of it", "that said", "or", "better", "to be exact"),
-    *("more precisely", "alternatively", "by contrast", "so to speak", "then", "only later", "and yet", "or else"),
-)
-LABELS = ("Line {n}", "Box {n}", "Copy {n}", "Card {n}", "{w} {n}", "No. {n}", "{n}", "{k} {n}", "[{n}]", "Part {n}")
 SLOT = re.compile(r"\{([a-zA-Z])\}")
 STOCK = {
     "p": PREPOSITIONS, "l": LINKS, "v": PAST, "d": ADVERBS, "s": SOMEBODY, "c": CONNECTORS, "h": BEING, "t": TELL,
-    "e": APART, "i": OWN,
+    "e": APART, "i": OWN, "o": HELPERS,
 }  # fmt: skip
 KNOWN = ("object", "place", "animal", "thing", "food", "tool")
 
@@ -221,19 +219,19 @@ def _slot(random: Random, kind: str) -> str:
             return random.choice(STOCK[kind])
 
 
-def _fill(random: Random, wording: str) -> str:
-    """The wording with every slot filled that is a word; {X}, {N}, {V}, {P}, {n} and the statements stay."""
-    return SLOT.sub(lambda found: found[0] if found[1] in "XNVPnabAB" else _slot(random, found[1]), wording)
+def fill(random: Random, wording: str) -> str:
+    """The wording with every slot filled that is a word; {X}, {N}, {V}, {P}, {Q}, {n} and the statements stay."""
+    return SLOT.sub(lambda found: found[0] if found[1] in "XNVPQnabAB" else _slot(random, found[1]), wording)
 
 
 def frame(random: Random) -> str:
     """A statement that uses the noun, in a wording that nobody has read before."""
-    return _fill(random, random.choice(NAMED))
+    return fill(random, random.choice(NAMED))
 
 
 def question(random: Random) -> str:
     """A question that uses the noun."""
-    return _fill(random, random.choice(ASKING))
+    return fill(random, random.choice(ASKING))
 
 
 def saying(random: Random) -> tuple[str, str]:
@@ -243,31 +241,27 @@ def saying(random: Random) -> tuple[str, str]:
     return before, between
 
 
-def pair(random: Random) -> str:
-    """Two statements beside each other, "|", and the chance of the first; the wordings of sources, times and turns."""
-    match random.randrange(4):
-        case 0:
-            one, other = (_fill(random, random.choice(SOURCES)) for _ in range(2))
-            says = [random.choice(SAYS) for _ in range(2)]
-            if random.random() < 0.6:
-                says[1] = says[0]
-            text = f"{{one}} {says[0]} that {{a}}. ^{{other}} {says[1]} that {{b}}.|0.4"
-            return text.replace("{one}", _begun(one)).replace("{other}", _begun(other.replace("{P}", "{Q}")))
-        case 1:
-            one, other = random.choice(TIMES)
-            if random.random() < 0.5:
-                one, other = other, one
-            return f"{_begun(one)} {{a}}. ^{_begun(other)} {{b}}.|0.4"
-        case 2:
-            turn = random.choice(TURNS)
-            return random.choice((f"{{A}}. ^{_begun(turn)}, {{b}}.|0.35", f"{{A}}; {turn} {{b}}.|0.4"))
-        case _:
-            label = _begun(_fill(random, random.choice(LABELS)))
-            start = random.randint(1, 40)
-            one, other = (label.replace("{n}", str(n)) for n in (start, start + 1))
-            gap = random.choice(("\n", " "))
-            return f"{one}: {{A}}.{gap}^{other}: {{B}}.|0.6"
+def said(random: Random) -> str:
+    """What is said of a subject between it and the value, in one to six words that end as a statement may before a value."""
+    end = random.choice((word, _preposition, _preposition, _ending))(random)
+    return " ".join([*(word(random) for _ in range(random.choice((0, 1, 1, 2, 3, 4)))), end])
 
 
-def _begun(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _preposition(random: Random) -> str:
+    """One of PREPOSITIONS."""
+    return random.choice(PREPOSITIONS)
+
+
+def _ending(random: Random) -> str:
+    """One of ENDINGS or LINKS."""
+    return random.choice(ENDINGS if random.random() < 0.5 else LINKS)
+
+
+def other_question(random: Random, asking: str, kind: str) -> str:
+    """A question in words of its own about the subject; `asking` is what or who, `kind` a noun for the value, or ""."""
+    which = (
+        asking
+        if not kind or random.random() < 0.5
+        else random.choice(("which {}", "what {}", "which {} of all")).format(kind)
+    )
+    return fill(random, random.choice(ELSEWISE).replace("{q}", which))

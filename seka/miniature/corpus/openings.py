@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import functools
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
 from random import Random
 
 from seka.miniature.corpus import frames
 from seka.miniature.corpus.coinages import nonce
-from seka.miniature.corpus.grammar import ASKED, HAS, LATER, MORE, OBJECTS, SAYS, WHICH
+from seka.miniature.corpus.grammar import ASKED, CALLED, HAS, LATER, MORE, OBJECTS, SAYS, WHICH
 from seka.miniature.corpus.lexicon import VOWELS, article, held_out, sections
-from seka.miniature.corpus.made import saying
+from seka.miniature.corpus.made import other_question, said, saying
 from seka.miniature.corpus.world import Relation, Wordings, relations
 
 LISTED, NAMED, INVENTED = 0.55, 0.4, 0.08
 """Share of listed relations; of nouns among the others; of invented verbs and nouns among those."""
-MADE = 0.35
+MADE = 0.5
 """Share, among those that are not listed, of relations in words put together at random, where these are allowed."""
+STRANGE = 0.5
+"""Share, among these, of relations whose questions are in other words than their statements."""
 SHARE = 0.12
 """Share of verbs (by base form) and nouns that are kept for evaluation."""
 PREPOSITIONS = (
@@ -149,6 +152,38 @@ def made_relation(random: Random, subject: str) -> Relation:
     return Relation(lead, kind, random.choice(classes), none, says, none, asked, more, 0.0, given)
 
 
+def strange_relation(random: Random, subject: str) -> Relation:
+    """What is said of somebody or something in several ways, each in words of its own, and questions in yet other words.
+
+    So that reading does not hang on knowing that a question and a statement mean the same: the statement is about whom the
+    question is about, and ends with the kind of thing that is asked for.
+    """
+    name = random.choice(list(OBJECTS))
+    classes, determiners, asking = OBJECTS[name]
+    given = random.choice(determiners) + "{V}"
+    kind = subject or random.choice(("person", "thing", "placeful"))
+    asking = random.choice(("where", asking)) if name in ("town", "spot") else asking
+    says = tuple(_unkept(lambda: f"{{X}} {said(random)} {given}") for _ in range(3))
+    asks = tuple(_unkept(lambda: other_question(random, asking, random.choice(CALLED[name]))) for _ in range(3))
+    none, more = Wordings((), ()), Wordings(frames.MORE, ())
+    return Relation(
+        says[0], kind, random.choice(classes), none, Wordings(says, ()), none, Wordings(asks, ()), more, 0.0, given, True
+    )  # fmt: skip
+
+
+def _unkept(make: Callable[[], str]) -> str:
+    """A wording that is not, by chance, one of a listed relation that is kept for evaluation."""
+    while (wording := make()).lower() in _kept_wordings():
+        pass
+    return wording
+
+
+@functools.cache
+def _kept_wordings() -> frozenset[str]:
+    held = [wording for relation in relations() for wording in (*relation.say.held, *relation.ask.held)]
+    return frozenset((wording if "{X}" in wording else "{X} " + wording).lower() for wording in held)
+
+
 def draw_relation(
     random: Random, held: bool = False, subject: str = "", named: bool = False, free: bool = False
 ) -> Relation:
@@ -160,7 +195,7 @@ def draw_relation(
     if listed and random.random() < LISTED:
         return random.choice(listed)
     if free and not named and random.random() < MADE:
-        return made_relation(random, subject)
+        return (strange_relation if random.random() < STRANGE else made_relation)(random, subject)
     file = "nouns.txt" if named or random.random() < NAMED else "verbs.txt"
     make = noun_relation if file == "nouns.txt" else verb_relation
     fitting = [entry for entry in entries(file, held) if subject in ("", entry[0])]
@@ -173,7 +208,10 @@ def draw_relation(
 
 
 def clash(a: Relation, b: Relation) -> bool:
-    """Whether a question about one may be answered by a statement of the other: an open one shares a word with it."""
+    """Whether a question about one may be answered by a statement of the other: an open one shares a word with it, and
+    a question of a strange one may be about anything."""
+    if a.strange or b.strange:
+        return True
     opened = any(all(r is not listed for listed in relations()) for r in (a, b))
     return opened and bool(_content(a) & _content(b))
 

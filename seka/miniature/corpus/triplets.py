@@ -8,7 +8,7 @@ from collections.abc import Callable
 from random import Random
 
 from seka.miniature.corpus import sentences as s
-from seka.miniature.corpus.asking import LISTED, TRAINING, Case, dress, new_fact, relation
+from seka.miniature.corpus.asking import LISTED, TRAINING, Case, apart, dress, new_fact, relation
 from seka.miniature.corpus.cases import biography, conflict, passage
 from seka.miniature.corpus.replies import INSTRUCTIONS
 from seka.miniature.corpus.rules import SETTLED
@@ -46,7 +46,7 @@ def roles(random: Random) -> Triplet:
     """A short biography and a question about the work; the other question is about a detail of it."""
     case = asked(random, biography)
     other = new_fact(random, TRAINING, relation(random, TRAINING, "person"), case.facts[0].who)
-    while other.relation.name == "job":
+    while not apart(other, case.facts[0]):
         other = new_fact(random, TRAINING, relation(random, TRAINING, "person"), case.facts[0].who)
     return Triplet(case.context, case.question, case.statements[0].value, s.ask(random, other))
 

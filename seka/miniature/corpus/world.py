@@ -106,6 +106,8 @@ class Relation:
     """Share of statements and questions in the general wordings, which use the noun."""
     given: str = "{V}"
     """How a value stands in a general wording: with or without an article."""
+    strange: bool = False
+    """Its questions are in other words than its statements: any statement about the same subject may answer them."""
 
 
 @functools.cache

@@ -1,0 +1,96 @@
+"""Two statements beside each other in ways made on the fly: by whom they are said, when they hold, how they are numbered.
+
+{a} and {b} are statements as they stand inside a sentence, {A} and {B} as they begin one; other slots as in `made`. Only
+training draws from here, and nothing that is kept for evaluation can come out.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+from seka.miniature.corpus.made import fill
+
+SAYS = (
+    *(
+        "says",
+        "writes",
+        "told us",
+        "thinks",
+        "shows",
+        "is sure",
+        "heard",
+        "adds",
+        "wrote",
+        "noticed",
+        "read",
+        "thought",
+    ),
+    *("remembers", "found out", "believes", "explains", "assumes", "proves", "feels", "repeats", "said"),
+)
+SOURCES = (
+    *("the {k}", "one {k}", "my {r}", "our {r}", "the {j} {k}", "{P}", "{P}", "the {k} of {P}", "the {g}", "a {g}"),
+    *("the {j} {g}", "the {g} from the {k}", "the {m}"),
+)
+TIMES = (
+    ("in winter", "in summer"), ("at noon", "at midnight"), ("last month", "this month"), ("as a rule", "for an hour"),
+    ("at home", "abroad"), ("during the war", "after the war"), ("on weekdays", "on Sundays"), ("by day", "by night"),
+    ("in the first year", "in the second year"), ("as a child's story goes,", "as the grown-ups tell it,"),
+    ("on the left side", "on the right side"), ("in chapter one", "in chapter two"), ("at the start", "at the end"),
+)  # fmt: skip
+TURNS = (
+    *("actually", "rather", "instead", "mind you", "come to think of it", "that said", "or", "better", "to be exact"),
+    *("more precisely", "alternatively", "by contrast", "so to speak", "then", "only later", "and yet", "or else"),
+)
+LABELS = ("Line {n}", "Box {n}", "Copy {n}", "Card {n}", "{w} {n}", "No. {n}", "{n}", "{k} {n}", "[{n}]", "Part {n}")
+SPOKE = (
+    *("cried", "muttered", "sang", "replied", "yelled", "sighed", "called", "wrote", "insisted", "began", "went on"),
+    *("laughed", "repeated", "added", "snapped", "claimed", "told us", "joked", "announced", "warned", "growled"),
+)
+QUOTED = (
+    '"{A}," {one}, {w} {other}, "{B}."',
+    '"{A}!" {one}. ^"{B}!" {other}.',
+    '"{A}," {one}, {w} {w} {other}: "{B}!"',
+    '{One}: "{A}." ^{Other}: "{B}."',
+    '"{A}," {one}. ^"{B}," {other} {d}.',
+    '{One}, "{A}," {w} {other}, "{B}!"',
+)
+"""Two statements as two people say them."""
+BETWEEN = ("{A}, {w} {w} that {b}", "{A}, {w} {w} {w} that {b}", "{A}; {w} {w}, {b}")
+
+
+def pair(random: Random) -> str:
+    """Two statements beside each other, "|", and the chance of the first; the wordings of sources, times and turns."""
+    match random.randrange(6):
+        case 0:
+            one, other = (fill(random, random.choice(SOURCES)) for _ in range(2))
+            says = [random.choice(SAYS) for _ in range(2)]
+            if random.random() < 0.6:
+                says[1] = says[0]
+            text = f"{{one}} {says[0]} that {{a}}. ^{{other}} {says[1]} that {{b}}.|0.4"
+            return text.replace("{one}", _begun(one)).replace("{other}", _begun(other.replace("{P}", "{Q}")))
+        case 1:
+            one, other = random.choice(TIMES)
+            if random.random() < 0.5:
+                one, other = other, one
+            return f"{_begun(one)} {{a}}. ^{_begun(other)} {{b}}.|0.4"
+        case 2:
+            turn = random.choice(TURNS)
+            return random.choice((f"{{A}}. ^{_begun(turn)}, {{b}}.|0.35", f"{{A}}; {turn} {{b}}.|0.4"))
+        case 3:
+            return fill(random, f"{random.choice(BETWEEN)}.|{random.choice(('0.4', '0.65'))}")
+        case 4:
+            spoke = [random.choice(SPOKE) for _ in range(2)]
+            one, other = random.choice((("{P} %s", "{Q} %s"), ("%s {P}", "%s {Q}")))
+            text = random.choice(QUOTED).replace("{one}", one % spoke[0]).replace("{other}", other % spoke[1])
+            text = text.replace("{One}", "{P} " + spoke[0]).replace("{Other}", "{Q} " + spoke[1])
+            return fill(random, text) + "|0.4"
+        case _:
+            label = _begun(fill(random, random.choice(LABELS)))
+            start = random.randint(1, 40)
+            one, other = (label.replace("{n}", str(n)) for n in (start, start + 1))
+            gap = random.choice(("\n", " "))
+            return f"{one}: {{A}}.{gap}^{other}: {{B}}.|0.6"
+
+
+def _begun(text: str) -> str:
+    return text[:1].upper() + text[1:]
