@@ -16,7 +16,7 @@ from torch import Tensor
 
 from app.tables import percent, quoted
 from app.words import plural
-from seka.effects import agreement, rank_correlation
+from seka.effects import agreement, rank_correlation, two_places
 
 #: {layer: [H]} of plain data, layers as text; None where a head has no value.
 Plain = Mapping[str, list[float | None]]
@@ -75,7 +75,7 @@ def effect(record: Mapping[str, Any]) -> str:
             place, rank = f"layer {first[0]}, KV head {first[1]}", _rank(first, moved)
             sentences.append(f"The most sensitive one, {place}, has {rank} by effect ({_nats(moved[first])}).")
         if not math.isnan(r):
-            sentences.append(f"Sensitivity and effect {agreement(r)}: their rank correlation is {r:.2f}.")
+            sentences.append(f"Sensitivity and effect {agreement(r)}: their rank correlation is {two_places(r)}.")
     return " ".join(sentences)
 
 

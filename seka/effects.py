@@ -112,6 +112,11 @@ def agreement(correlation: float) -> str:
     return next((verdict for least, verdict in AGREEMENT if correlation >= least), "are opposed")
 
 
+def two_places(correlation: float) -> str:
+    """As text with two places; what rounds to zero has no sign."""
+    return f"{round(correlation, 2) + 0.0:.2f}"
+
+
 def ranks(values: Sequence[float]) -> Tensor:
     """(N,) float64 ranks from 0, the smallest; equal values share their mean."""
     column = torch.tensor(values, dtype=torch.float64)

@@ -65,18 +65,9 @@ class Steering:
         self.sites = tuple(s for s in choose(source.layers if everywhere else layers, sites(model)))
         #: {layer: (E, H) bool} which expert may act on which head; E is 1 for a projection.
         self.allowed = {site.layer: self._allow(site.layer, min_shift, named) for site in self.sites}
+        if not any(bool(allowed.any()) for allowed in self.allowed.values()):
+            raise ValueError("no head is steered: " + self._why_none(layers, min_shift, named))
         self.sites = tuple(site for site in self.sites if bool(self.allowed[site.layer].any()))
-        if not self.sites:
-            shifts = [
-                float(s[~s.isnan()].max())
-                for e in self._experts()
-                for s in e.relative_shift.values()
-                if not s.isnan().all()
-            ]
-            raise ValueError(
-                f"no head is steered with layers={layers!r}, min_shift={min_shift}, heads={heads}; "
-                f"the largest relative shift is {max(shifts, default=float('nan')):.3f}"
-            )
         self._bases = {site.layer: self._basis(site.layer) for site in self.sites}
         self._scales = {
             site.layer: torch.stack([expert.part(site.layer).scale for expert in self._experts()])
@@ -113,6 +104,20 @@ class Steering:
         other.allowed = {site.layer: self._allow(site.layer, 0.0, heads) for site in other.sites}
         other._bases = {site.layer: self._bases[site.layer] for site in other.sites}
         return other
+
+    def _why_none(self, layers: object, min_shift: float, named: Mapping[int, Sequence[int]] | None) -> str:
+        if named is not None and not any(named.values()):
+            return f"heads={dict(named)} names none"
+        known = [
+            float(shift)
+            for expert in self._experts()
+            for site in self.sites
+            for head, shift in enumerate(expert.part(site.layer).relative_shift)
+            if expert.part(site.layer).present[head] and (named is None or head in named[site.layer])
+        ]
+        if not known:
+            return f"this source has none in {layers!r}"
+        return f"in {layers!r} none has a relative shift of {min_shift:g} or more; the largest is {max(known):.3f}"
 
     @contextmanager
     def on(self, tokens: Tokens) -> Iterator[Session]:

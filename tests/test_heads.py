@@ -18,7 +18,7 @@ from app import actions, examples, head_words, maps
 from app.actions import Settings
 from app.models import Studio
 from seka import figures
-from seka.effects import rank_correlation
+from seka.effects import rank_correlation, two_places
 
 SETTINGS = Settings(mode="facts", strength=6.0, max_new_tokens=4)
 
@@ -132,6 +132,7 @@ def test_rank_correlation_is_the_correlation_of_mean_ranks() -> None:
         assert rank_correlation(one, other) == pytest.approx(expected, abs=1e-12, nan_ok=True)
     assert rank_correlation([1, 2, 3], [10.0, 20.0, 90.0]) == pytest.approx(1)
     assert math.isnan(rank_correlation([], []))
+    assert [two_places(r) for r in (-0.004, 0.0, 0.996, -0.006)] == ["0.00", "0.00", "1.00", "-0.01"]
     with pytest.raises(ValueError, match="1 values against 2"):
         rank_correlation([1], [1, 2])
 

@@ -156,8 +156,16 @@ def test_refusals_of_steering(qwen: Any) -> None:
             lambda: Steering(qwen, projection, 1.0, heads={1: [5]}),
         ),
         ("head -1 of layer 1", lambda: Steering(qwen, projection, 1.0, heads={1: [-1]})),
-        ("no head is steered with .*min_shift=99", lambda: Steering(qwen, projection, 1.0, min_shift=99.0)),
-        ("no head is steered", lambda: Steering(qwen, projection, 1.0, heads={1: []})),
+        (
+            "no head is steered: in 'all' none has a relative shift of 99 or more",
+            lambda: Steering(qwen, projection, 1.0, min_shift=99.0),
+        ),
+        (
+            "no head is steered: in 'last1' none has a relative shift of 99 or more",
+            lambda: Steering(qwen, Router({"a": projection}), 1.0, layers="last1", min_shift=99.0),
+        ),
+        ("no head is steered: this source has none in 'all'", lambda: Steering(qwen, without(projection), 1.0)),
+        (r"no head is steered: heads={1: \[\]} names none", lambda: Steering(qwen, projection, 1.0, heads={1: []})),
         ("does not know its shifts", lambda: Steering(qwen, converted(projection), 1.0, min_shift=0.1)),
         ("no gain given", lambda: Steering(qwen, projection)),
         (
@@ -177,11 +185,22 @@ def test_refusals_of_steering(qwen: Any) -> None:
         Steering(qwen, {}, 1.0)  # type: ignore[arg-type]
 
 
+def without(projection: Projection) -> Projection:
+    """The projection with every head absent."""
+    parts = {n: replace(p, present=torch.zeros_like(p.present)) for n, p in projection.parts.items()}
+    return Projection(parts, projection.header)
+
+
 def test_the_largest_shift_is_named(qwen: Any) -> None:
     projection = invent(qwen)
     largest = max(float(s.max()) for s in projection.relative_shift.values())
-    with pytest.raises(ValueError, match=f"largest relative shift is {largest:.3f}"):
+    with pytest.raises(ValueError, match=f"the largest is {largest:.3f}"):
         Steering(qwen, projection, 1.0, min_shift=50.0)
+    here = float(projection.relative_shift[1][0])
+    with pytest.raises(
+        ValueError, match=f"in '1:0' none has a relative shift of {here + 0.001:g} or more; the largest is {here:.3f}"
+    ):
+        Steering(qwen, projection, 1.0, layers="1:0", min_shift=here + 0.001)
 
 
 def test_unknown_shifts_may_be_overridden(qwen: Any, tokens: Tokens) -> None:

@@ -76,8 +76,8 @@ def agreement(heads: Mapping[str, Any]) -> str:
         for one in heads["furthest apart"]
     ]
     return (
-        f"The two maps {effects.agreement(r)}: rank correlation {r:.2f} over {heads['heads']} heads. They disagree most about "
-        f"{listed(apart)}; in brackets the places among all heads, from 1, the largest; equals share theirs."
+        f"The two maps {effects.agreement(r)}: rank correlation {effects.two_places(r)} over {heads['heads']} heads. They "
+        f"disagree most about {listed(apart)}; in brackets the places among all heads, from 1, the largest; equals share theirs."
     )
 
 
