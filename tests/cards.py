@@ -22,6 +22,10 @@ COUNTED = {
     "sentences": ("right sentence marked", "right ones kept", "another sentence marked"),
 }
 NAMES = ("facts", "roles", "instructions", "passages")
+SCALES = {
+    name: {"0": [0.0, first], "2": [second, 0.5]}
+    for name, first, second in zip((*NAMES, "pooled"), (0.01, 1, 0.3, 0.2, 0.1), (0.25, 0.01, 0.4, 0.6, 1), strict=True)
+}
 STEERED = ("adaptive", "pooled", "random subspace", "key scaling")
 
 
@@ -60,8 +64,8 @@ def invented() -> dict[str, Any]:
         "strength": {
             "experts": dict.fromkeys((*NAMES, "pooled"), 0.2),
             "router": {"gain": 0.2, "sharpness": 8.0},
-            "layers": "2:1",
-            "scales": {"2": [0.0, 0.5]},
+            "layers": "0:1;2:0,1",
+            "scales": SCALES,
             "gains": dict.fromkeys(STEERED, 0.2),
         },
         "short": {name: entry(task) for name, task in t.SHORT.items()},
@@ -157,8 +161,8 @@ def chosen() -> dict[str, Any]:
     tried = {"8": {**scored, "score": 0.9, "matching": {"hits": 300, "n": 400}}}
     return {
         "rows": 100,
-        "layers": "2:1",
-        "scales": {"2": [0.0, 0.5]},
+        "layers": "0:1;2:0,1",
+        "scales": SCALES,
         "experts": {name: {"triplets": 400, **scored} for name in (*NAMES, "pooled")},
         "router": {"sharpness": 8.0, "gain": 0.2, "tried": tried},
     }

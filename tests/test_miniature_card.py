@@ -157,11 +157,18 @@ def test_ways_stand_in_the_order_found(sections):
 
 
 @pytest.mark.parametrize(
-    ("r", "words"), [(0.7, "agree well"), (0.69, "agree in part"), (0.29, "hardly agree"), (-0.31, "are opposed")]
+    ("r", "words", "told"),
+    [
+        (0.7, "agree well", "0.70"),
+        (0.69, "agree in part", "0.69"),
+        (0.29, "hardly agree", "0.29"),
+        (-0.004, "hardly agree", "0.00"),
+        (-0.31, "are opposed", "-0.31"),
+    ],
 )
-def test_words_for_the_agreement_of_maps(sections, r, words):
+def test_words_for_the_agreement_of_maps(sections, r, words, told):
     said = findings.agreement(changed(sections["heads"], "rank correlation", to=r))
-    assert f"The two maps {words}: rank correlation {r:.2f} over 3 heads" in said
+    assert f"The two maps {words}: rank correlation {told} over 3 heads" in said
     assert "head 1 of layer 1 (sensitivity 2, effect 1)" in said
 
 
@@ -209,8 +216,9 @@ def test_the_card_holds_every_section_and_its_tables_are_whole(figures):
     assert "--rate 0.75 --tokens 12288 --start THE_STAGE_IT_BEGINS_WITH --ship" in text
     assert "| 2 | stage 1 | this one |" in text
     assert "| 1 | drawn weights | another one |" in text
-    assert "| layer | KV head 0 | KV head 1 |" in text
-    assert "| 2 | - | 0.5 |" in text
+    assert "| expert | 0:1 | 2:0 | 2:1 |" in text
+    assert "| `facts` | 0.01 | 0.25 | 0.5 |" in text
+    assert "| `roles` | 1 | 0.01 | 0.5 |" in text
     assert "| `a`, finished | 0 | 12,288 | 0.015, 0.003 | 15 | 200 | 2.5 | 95.0 | 80.0 (77.0 to 83.0) | 0.0 (" in text
     assert "| `b` | 7 | 12,288 |" in text
     assert "-10.0 (-12.0 to -8.0)" in text
@@ -293,10 +301,10 @@ def test_the_check_fails_where_it_need_not_measure(folder, monkeypatch):
     step("card", "--render")
     assert step("check") == (1, ["experts_figures.json/router/gain: 0.4 stored, 0.2 measured"])
     other = chosen()
-    other["scales"]["2"] = [0.0, 0.75]
+    other["scales"]["roles"]["2"] = [0.01, 0.75]
     (folder / "experts_figures.json").write_text(json.dumps(other))
     step("card", "--render")
-    assert step("check") == (1, ["experts_figures.json/scales/2/1: 0.75 stored, 0.5 measured"])
+    assert step("check") == (1, ["experts_figures.json/scales/roles/2/1: 0.75 stored, 0.5 measured"])
     monkeypatch.setattr(check, "fingerprints", lambda: {"model": "1" * 64})
     assert step("check") == (1, ["model: the figures were measured from another one"])
 

@@ -12,13 +12,12 @@ from typing import Any
 from seka.experts import NAME
 from seka.layers import write_heads
 from seka.learn import learn
-from seka.miniature import ROOT, load, path, projections
+from seka.miniature import ROOT, load, path, projections, scales
 from seka.miniature.corpus.ordinary import general
 from seka.miniature.corpus.triplets import COUNT, KINDS, triplets
 from seka.miniature.measures.evaluate import Rate, Row
 from seka.miniature.measures.matching import MATCHING, matching
 from seka.miniature.measures.shipped import POOLED
-from seka.miniature.scales import tune
 from seka.miniature.strength import HEADS, SHARPNESS, Strength, alone, choose_sharpness, rows, strength
 from seka.projections import Projection
 from seka.routing import Router
@@ -45,27 +44,28 @@ def make(
 ) -> dict[str, Any]:
     """Learn every expert, choose heads, scales, gains and sharpness on validation rows, save all in `folder`.
 
-    n: rows of each task. Heads are chosen by the pooled expert, their scales by the mixture, and are the same for all.
-    Returns what was measured, as plain values.
+    n: rows of each task. Heads are chosen by the pooled expert and the mixture and are the same for all; scales are found
+    in the mixture for each expert, and for the pooled one alone. Returns what was measured, as plain values.
     """
     given = rows(n, tokenizer)
     experts = learnt(model, tokenizer)
     useful = alone(model, tokenizer, experts[POOLED], given)[:HEADS]
     report(f"heads that are useful alone, the best first: {useful}")
-    scales = tune(model, tokenizer, {kind: experts[kind] for kind in KINDS}, useful, report=report)
-    layers = write_heads({layer: [h for h, scale in enumerate(row) if scale] for layer, row in scales.items()})
-    # A head that is left alone here may act where a visitor asks for it, as gently as the weakest of the others.
-    least = min(scale for row in scales.values() for scale in row if scale)
-    filled = {layer: [scale or least for scale in row] for layer, row in scales.items()}
-    report(f"heads {layers}, scales {scales}")
+    own = scales.tune(model, tokenizer, {kind: experts[kind] for kind in KINDS}, useful, report=report)
+    heads = scales.acting(own)
+    own |= scales.tune(model, tokenizer, {POOLED: experts[POOLED]}, heads, report=report)
+    layers = write_heads({layer: [head for at, head in heads if at == layer] for layer, _ in heads})
+    filled = scales.filled(own, heads)
+    told = scales.written(filled, heads)
+    report(f"heads {layers}, scales {told}")
     figures: dict[str, Any] = {
         "rows": n,
         "layers": layers,
-        "scales": {str(layer): row for layer, row in scales.items() if any(row)},
+        "scales": told,
         "experts": {},
     }
     for name, expert in experts.items():
-        projection = expert.scaled(filled)
+        projection = expert.scaled(filled[name])
         found = strength(model, tokenizer, projection, given, layers)
         report(f"{name}: {found}")
         experts[name] = projection.with_header(

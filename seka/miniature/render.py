@@ -79,12 +79,12 @@ task says where it is otherwise. A whole statement is marked, with weight 1.
   of the one that the corpus goes by (in a passage: the right one), or *any of them*.
 - Ways: `adaptive` mixes the experts by the prompt's own query (AdaSEKA), `pooled` is one expert of all kinds of
   triplets (SEKA), both at the strength that their files recommend. Controls at the strength of `pooled`, in the same
-  heads and at the same scales, which were found for the learnt subspaces: `random subspace`, of the same ranks in
-  directions drawn once; `key scaling`, k' = (1 + g s) k, s being the head's scale.
+  heads and at the same scales, which were found for the learnt subspace of `pooled` and not for theirs: `random
+  subspace`, of the same ranks in directions drawn once; `key scaling`, k' = (1 + g s) k, s being the head's scale.
 """
 ROUTING = f"""Each kind of prompt is like what one expert was learnt from (of instructions, {len(ASKED)} of the
 {len(INSTRUCTIONS)} kinds are asked about, and in all of them words say which one counts). An expert's share is its part
-in all coefficients of a prompt, over layers and heads; test rows, the less likely statement marked.
+in all coefficients of a prompt, over layers and heads, before its scales; test rows, the less likely statement marked.
 """
 HARMS = """Perplexity of a story of the corpus's own kind that follows a marked statement of another matter, as a multiple of
 the unsteered one; test rows in words of training, the interval by the spread over stories.
@@ -184,11 +184,12 @@ Where statements of a document disagree, the answer it goes on with is drawn wit
 wording, so an honest model is undecided, but for those in which words settle it. {sheet["relations"]} relations are
 listed; others are made from verbs and nouns, and invented words of many shapes stand among the values, which can only
 be copied. In training, general wordings, questions, whole relations and ways to put two statements together are also
-made from known and invented words at random, so that reading does not hang on lists; evaluation draws from the lists
-alone. In
+made from known and invented words at random, so that reading does not hang on lists; of some of these relations, a
+question and the statements that answer it have only the subject and the kind of value in common, but for words drawn
+twice by chance. Evaluation draws from the lists alone. In
 {100 * cases.SETTLED_SHARE:.0f} % of the training conflicts and {100 * instructions.SETTLED_SHARE:.0f} % of the pairs of
-instructions, words settle which one holds ("Only the last of these is right", "Follow rule 2"), so that choosing is learnt, too; no
-row of evaluation has them.
+instructions, words settle which one holds ("Only the last of these is right", "Follow rule 2"), so that choosing is
+learnt, too; no row of evaluation has them.
 
 Held out by hash: {100 * sheet["held share"]:.0f} % of words and names ({kept:,} in training, {held:,} held out;
 invented ones by the same rule, without a list), and the wordings and open relations below. Only evaluation draws
@@ -219,20 +220,25 @@ at gain {ALONE:g}. For a mark: the nats that the marked answer's first token gai
 {findings.listed(list(SCORED))}, either statement marked. Harm: the nats that {TALES} stories lose a token, at least
 {NOISE:g}.
 
-Scales: factors of the gain, the same for every expert, 1 for the head that acts most strongly. They were found by
-{scales.STEPS} steps of gradient ascent through the steered model, the experts mixed at sharpness 1, and are the mean
-over the second half of the steps. Each step takes {sum(n for _, _, n in scales.KINDS)} rows of its own and raises the
-share of rows, made smooth, whose whole answers follow the mark in both directions, kinds of rows weighing the same,
-less {scales.PRICE:g} for each nat that a token of {scales.TALES} stories loses. A head below {scales.LEAST:g} of the
-strongest one is left alone, which leaves `{sections["strength"]["layers"]}` (written `layer:head,head;layer:head`); the
-files give the others the smallest scale of the table, for whoever steers them all the same.
+Scales: factors of the gain, of each expert and head; 1 for the strongest one of the mixture, and of `pooled`. They were
+found by {scales.STEPS} steps of gradient ascent through the steered model, and are the mean over the second half of the
+steps: for the experts as they are mixed at sharpness {scales.SHARPNESS:g}, and for `pooled` as it acts alone. Each step
+takes {sum(n for _, _, n, _, _ in scales.KINDS)} rows of its own and raises the share of rows, made smooth, whose answers
+follow the mark in both directions (of instructions whole answers, else first tokens, as in the targets), instructions
+that are worked out and unseen wordings weighing {scales.HARD:g} times as much as other kinds, less {scales.PRICE:g} for
+each nat that a token of {scales.TALES} stories loses. None of the rows are questions about passages, so the scales of
+`passages` are what it adds to the others. A head whose scale is below {scales.LEAST:g} in every expert of the mixture is
+left alone, which leaves `{sections["strength"]["layers"]}` (written `layer:head,head;layer:head`); of `pooled` scales
+were then found for these heads alone. {scales.FAINT:g} is written for less, and heads that are left alone have the
+expert's smallest scale from {scales.LEAST:g} on, for whoever steers them all the same. An expert that acts alone has the
+scales that it has in the mixture, and a gain of its own.
 
 {tables.scales(chosen)}
 Gains: by {chosen["rows"]} rows of each task that no scale was found on, words unseen, half of them in unseen wordings.
-Score: the mean over {findings.listed(list(SCORED))} of how often the whole answers follow the mark in both directions,
-token for token. Of the gains that do no harm, which leave a story's perplexity at most at {HARM:g} times the unsteered
-one ({STORIES} validation stories, the upper end of the 95 % interval), the one that scores best was taken; where every
-gain does harm, the smallest. `learn` recomputes these tables.
+Score: the mean over {findings.listed(list(SCORED))} of how often the answers follow the mark in both directions, of
+instructions whole ones, else first tokens. Of the gains that do no harm, which leave a story's perplexity at most at
+{HARM:g} times the unsteered one ({STORIES} validation stories, the upper end of the 95 % interval), the one that scores
+best was taken; where every gain does harm, the smallest. `learn` recomputes these tables.
 
 {tables.experts(chosen)}
 The router's sharpness is the exponent of its coefficients. Of those that do no harm at their gain, if any, and score

@@ -1,8 +1,8 @@
 """Which heads are useful, at which gain experts act, how sharply the router chooses: on validation rows, before the test rows.
 
-A score is the mean, over kinds of rows with two rivals, of how often the whole answer follows the mark in both directions,
-token for token (`measures.margins`). The rules (`choose_gain`, `choose_sharpness`) know numbers alone. How strongly each
-head acts is in `scales`.
+A score is the mean, over kinds of rows with two rivals, of how often the answer follows the mark in both directions, of an
+instruction's answer every token (`measures.margins`). The rules (`choose_gain`, `choose_sharpness`) know numbers alone. How
+strongly each head acts is in `scales`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from seka.steering import Steering
 
 GAINS = (
     0.03, 0.05, 0.08, 0.12, 0.15, 0.18, 0.2, 0.22, 0.24, 0.27, 0.3, 0.33, 0.36, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7,
-    0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0,
+    0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.3, 2.6, 3.0,
 )  # fmt: skip
 HEADS = 16
 """How many heads may act: those that do most for a mark for the harm that they do (`most_useful`)."""
@@ -50,8 +50,9 @@ STORIES = 200
 """Stories that a harm is measured on."""
 WORKED = "worked out"
 """Rows of instructions that say how to find what to write; they stand beside those of MATCHING."""
-SCORED = ("facts", "roles", "instructions", WORKED)
-"""Whose rows have two rivals each: conflicts, biographies and instructions of either kind."""
+SCORED = {"facts": False, "roles": False, "instructions": True, WORKED: True}
+"""Whose rows have two rivals each: conflicts, biographies and instructions of either kind; and whether the whole answer is
+read, or its first token, as in the targets."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,8 @@ def strength(
 
     def score(gain: float) -> float:
         with torch.no_grad():
-            found = [both(tokenizer, given[name], steering.with_gain(gain)) for name in SCORED]
+            steered = steering.with_gain(gain)
+            found = [both(tokenizer, given[name], steered, whole) for name, whole in SCORED.items()]
         return sum(float((margins > 0).all(1).float().mean()) for margins in found) / len(SCORED)
 
     def harm(gain: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from seka.layers import read_heads
 from seka.miniature.findings import mean, order
 from seka.miniature.measures.tasks import TASKS
 from seka.miniature.targets import DEFAULT, FLAT, HARMLESS, apart, by_position, met, verdicts
@@ -200,9 +201,13 @@ def _corpus(stage: Figures, last: Figures) -> str:
 
 
 def scales(chosen: Figures) -> str:
-    """The scale of each steered head."""
-    rows = [[layer, *(f"{scale:g}" if scale else "-" for scale in row)] for layer, row in chosen["scales"].items()]
-    return table(["layer", *(f"KV head {head}" for head in range(len(rows[0]) - 1))], rows)
+    """The scale of each steered head, by expert."""
+    heads = [(layer, head) for layer, some in read_heads(chosen["layers"]).items() for head in some]
+    rows = [
+        [f"`{name}`", *(f"{own[str(layer)][head]:g}" for layer, head in heads)]
+        for name, own in chosen["scales"].items()
+    ]
+    return table(["expert", *(f"{layer}:{head}" for layer, head in heads)], rows)
 
 
 def experts(chosen: Figures) -> str:

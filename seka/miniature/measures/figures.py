@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from seka.miniature.measures.datasheet import COUNT, datasheet
@@ -21,7 +20,7 @@ from seka.miniature.measures.shipped import Shipped
 from seka.miniature.measures.sideeffects import harms
 from seka.miniature.measures.spread import spread
 from seka.miniature.measures.tasks import SHORT, TASKS, UNSEEN, N, Task, measure, written
-from seka.routing import Router
+from seka.projections import Projection
 
 ROUTED, STEERED = 200, 100
 """Rows of each kind for the router; and for the effects of heads, each of which is a reading of all of them."""
@@ -37,23 +36,23 @@ def strength(here: Shipped, most: int, report: Report) -> dict[str, Any]:
         "experts": {**experts, here.pooled.name: here.pooled.recommended_gain},
         "router": {"gain": here.router.recommended_gain, "sharpness": here.router.sharpness},
         "layers": here.router.recommended_layers,
-        "scales": scales(here.router, here.steerings["adaptive"].selected),
+        "scales": {
+            **scales(here.router.experts, here.steerings["adaptive"].selected),
+            **scales({here.pooled.name: here.pooled}, here.steerings["pooled"].selected),
+        },
         "gains": {name: steering.positive for name, steering in here.steerings.items()},
     }
 
 
-def scales(router: Router, selected: Mapping[int, Tensor]) -> dict[str, list[float]]:
-    """{layer: [H]} of the layers that are steered: each head's scale, which all experts share; 0 for a head that is not.
-
-    ValueError for experts that do not share theirs.
-    """
-    found = {}
-    for layer, heads in selected.items():
-        every = torch.stack([expert.part(layer).scale for expert in router.experts.values()])
-        if bool((every != every[0]).any()):
-            raise ValueError(f"the experts have different scales in layer {layer}; wanted those of one `learn`")
-        found[str(layer)] = [round(float(scale), 4) for scale in every[0] * heads]
-    return found
+def scales(experts: Mapping[str, Projection], selected: Mapping[int, Tensor]) -> dict[str, dict[str, list[float]]]:
+    """{expert: {layer: [H]}} of the layers that are steered: each head's scale; 0 for a head that is not steered."""
+    return {
+        name: {
+            str(layer): [round(scale, 4) for scale in (expert.part(layer).scale * heads).tolist()]
+            for layer, heads in selected.items()
+        }
+        for name, expert in experts.items()
+    }
 
 
 def tabled(tasks: dict[str, Task]) -> Section:

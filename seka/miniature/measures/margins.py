@@ -1,4 +1,4 @@
-"""How surely a whole answer is given: the least lead of its tokens, from one forward with the answer behind its prompt.
+"""How surely an answer is given: the least lead of its tokens, from one forward with the answer behind its prompt.
 
 The lead of a token is its log-probability less that of the likeliest other one; where every lead is above 0, greedy decoding
 gives the answer. It may give the same text in other tokens as well, which is rare and not seen here. Gradients flow wherever
@@ -20,23 +20,28 @@ from seka.steering import Steering
 from seka.tokens import encode
 
 
-def both(tokenizer: Any, rows: Sequence[Row], steering: Steering) -> Tensor:
-    """(N, 2) margins of the answers to N rows of two rivals, the first marked and then the second."""
+def both(tokenizer: Any, rows: Sequence[Row], steering: Steering, whole: bool) -> Tensor:
+    """(N, 2) margins of the answers to N rows of two rivals, the first marked and then the second; `whole` for all tokens of
+    an answer, else for its first one."""
     prompts = [row.marked(i) for row in rows for i in (0, 1)]
-    answers = [row.case.wholes[i].rstrip() for row in rows for i in (0, 1)]
+    answers = [
+        tokenizer(row.case.wholes[i].rstrip())["input_ids"] if whole else [row.firsts[i]]
+        for row in rows
+        for i in (0, 1)
+    ]
     return margins(tokenizer, prompts, answers, steering).view(-1, 2)
 
 
 def margins(
-    tokenizer: Any, prompts: Sequence[Prompt], answers: Sequence[str], steering: Steering, size: int = 32
+    tokenizer: Any, prompts: Sequence[Prompt], answers: Sequence[Sequence[int]], steering: Steering, size: int = 32
 ) -> Tensor:
     """(N,) nats, the least lead of each answer's tokens when its marked prompt is steered."""
     found: dict[int, Tensor] = {}
     for chosen in w.batches(prompts, size):
         tokens = encode([prompts[i] for i in chosen], tokenizer)
-        wanted = [tokenizer(answers[i])["input_ids"] for i in chosen]
+        wanted = [answers[i] for i in chosen]
         longest = max(map(len, wanted))
-        ids = torch.tensor([row + [0] * (longest - len(row)) for row in wanted])
+        ids = torch.tensor([[*row, *[0] * (longest - len(row))] for row in wanted])
         there = torch.arange(longest) < torch.tensor([[len(row)] for row in wanted])
         attention = torch.cat([tokens.attention, there.to(tokens.attention)], 1)
         with steering.on(tokens):
