@@ -85,7 +85,7 @@ def _advice(done: dict[str, Any]) -> str:
     prompt = cards.asked(done)
     if prompt is not None and not prompt.spans:
         return "Nothing was marked: mark the words that matter."
-    return "The plain one may follow your marks already: mark something else, or raise Strength."
+    return "Where the plain one does not follow your marks already, raise Strength, or put the question in other words."
 
 
 def rate(count: int, seconds: float) -> str:
@@ -110,8 +110,8 @@ def _heads(done: dict[str, Any]) -> str:
     count, layers = sum(len(heads) for heads in done["heads"].values()), len(done["heads"])
     strength = done["settings"]["strength"]
     gain = f" at strength {strength:g}" if strength is not None else ""
-    where = words.plural(layers, "layer")
-    return f"Marks act on the outlined heads, {count} of {done['all_heads']} in {where}{gain}."
+    where = f"on the outlined heads, {count} of {done['all_heads']} in {words.plural(layers, 'layer')}"
+    return f"Strength is 0: marks would act {where}." if strength == 0 else f"Marks act {where}{gain}."
 
 
 def _router(done: dict[str, Any]) -> str:

@@ -87,8 +87,15 @@ def strongest(studio: Studio) -> float:
 
 
 def refusal(problems: Mapping[str, str]) -> str:
-    """What `actions.check` found, in one line that names the field; empty for nothing."""
-    return " ".join(f"{LABELS[name]}: {said}" if name in LABELS else said for name, said in problems.items())
+    """What `actions.check` found, in one line that names the field as the page does; empty for nothing."""
+    return " ".join(_labelled(name, said) for name, said in problems.items())
+
+
+def _labelled(name: str, said: str) -> str:
+    own, label = f"{name.capitalize()} is ", LABELS.get(name)
+    if label is None:
+        return said
+    return f"{label} is {said.removeprefix(own)}" if said.startswith(own) else f"{label}: {said}"
 
 
 def settings(values: Sequence[Any]) -> Settings:

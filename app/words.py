@@ -159,7 +159,8 @@ def differences(plain: str, steered: str, prompt: str = "") -> tuple[str, str, s
     elif changed == 0:
         sentence = "The answers differ in blanks only."
     else:
-        sentence = f"{changed} of {plural(max(len(pieces(plain)), len(pieces(steered))), 'word')} differ."
+        most = max(sum(map(_is_word, pieces(text))) for text in (plain, steered))
+        sentence = f"{changed} of {plural(most, 'word')} {'differs' if changed == 1 else 'differ'}."
     before, after = (_column(prompt, body or EMPTY.format("(no words)")) for body in (left, right))
     return before, after, sentence
 
@@ -167,6 +168,11 @@ def differences(plain: str, steered: str, prompt: str = "") -> tuple[str, str, s
 def pieces(text: str) -> list[str]:
     """Words with the blanks after them; of writing that sets no blanks, single characters."""
     return re.findall(rf"[{UNSPACED}]\s*|[^\s{UNSPACED}]+\s*|\s+", text)
+
+
+def _is_word(piece: str) -> bool:
+    """Not the blank that an answer begins with."""
+    return bool(piece.strip())
 
 
 def compared(plain: str, steered: str) -> tuple[str, str, int]:
@@ -187,7 +193,7 @@ def compared(plain: str, steered: str) -> tuple[str, str, int]:
     for kind, a, b, c, d in steps:
         for side, tag, words in ((0, "del", left[a:b]), (1, "ins", right[c:d])):
             if words and kind != "equal":
-                changed[side] += len(words)
+                changed[side] += sum(map(_is_word, words))
                 text = "".join(words)
                 tail = text[len(text.rstrip()) :]
                 out[side].append(f"<{tag}>{escape(text.rstrip())}</{tag}>{escape(tail)}")

@@ -125,7 +125,7 @@ def test_bad_numbers_are_refused_or_said(address: str, visit: Callable[..., Any]
     page.click("#advanced button")
     for field, value, said in (
         ("#temperature", -3, "Temperature is -3; wanted a number from 0 to 5."),
-        ("#min-shift", -1, "Head threshold: Min_shift is -1; wanted a number from 0 to 1000."),
+        ("#min-shift", -1, "Head threshold is -1; wanted a number from 0 to 1000."),
         ("#seed", 1.5, "Seed is 1.5; wanted a whole number."),
     ):
         number(page, field, value)

@@ -107,6 +107,9 @@ def test_strength_zero_is_identical_and_says_so(studio: Studio) -> None:
 def test_head_counts_are_those_of_the_steering(studio: Studio) -> None:
     settings = Settings(mode="facts", layers="last1", max_new_tokens=2)
     assert "the outlined heads, 2 of 6 in 1 layer" in last(actions.compare(studio, TEXT, settings)).heads_words
+    off = Settings(mode="facts", layers="last1", max_new_tokens=2, strength=0.0)
+    said = last(actions.compare(studio, TEXT, off)).heads_words
+    assert said.startswith("Strength is 0: marks would act on the outlined heads")
 
 
 def test_stop_keeps_the_text_and_ends_the_model_s_work(studio: Studio) -> None:

@@ -56,7 +56,7 @@ def events() -> dict[str, Any]:
         ({"min_shift": 999.0}, "No head is steered"),
         ({"temperature": 9.0}, "wanted a number from 0 to 5"),
         ({"temperature": -3}, "Temperature is -3; wanted a number from 0 to 5"),
-        ({"min_shift": -1}, "Head threshold: Min_shift is -1; wanted a number from 0"),
+        ({"min_shift": -1}, "Head threshold is -1; wanted a number from 0"),
         ({"seed": -1}, "Seed is -1; wanted a number from 0"),
         ({"seed": 1.5}, "Seed is 1.5; wanted a whole number"),
     ],

@@ -208,6 +208,10 @@ def test_differences_count_words() -> None:
     assert re.findall(r"<del>(.*?)</del>", left) == ["golf"]
     assert re.findall(r"<ins>(.*?)</ins>", right) == ["chess now"]
     assert sentence == "2 of 5 words differ."
+    # The blank that answers begin with is no word.
+    assert words.differences(" golf.", " chess.")[2] == "1 of 1 word differs."
+    assert words.differences(" blue 42.", " red kettle 77.")[2] == "3 of 3 words differ."
+    assert words.differences(" a b", "a  b ")[2] == "The answers differ in blanks only."
 
 
 @pytest.mark.parametrize(
