@@ -226,12 +226,12 @@ steps: for the experts as they are mixed at sharpness {scales.SHARPNESS:g}, and 
 takes {sum(n for _, _, n, _, _ in scales.KINDS)} rows of its own and raises the share of rows, made smooth, whose answers
 follow the mark in both directions (of instructions whole answers, else first tokens, as in the targets), instructions
 that are worked out and unseen wordings weighing {scales.HARD:g} times as much as other kinds, less {scales.PRICE:g} for
-each nat that a token of {scales.TALES} stories loses. None of the rows are questions about passages, so the scales of
-`passages` are what it adds to the others. A head whose scale is below {scales.LEAST:g} in every expert of the mixture is
-left alone, which leaves `{sections["strength"]["layers"]}` (written `layer:head,head;layer:head`); of `pooled` scales
-were then found for these heads alone. {scales.FAINT:g} is written for less, and heads that are left alone have the
-expert's smallest scale from {scales.LEAST:g} on, for whoever steers them all the same. An expert that acts alone has the
-scales that it has in the mixture, and a gain of its own.
+each nat that a token of {scales.TALES} stories loses. No row asks about a passage, so the scales of `passages` are what
+it adds to the others. A head whose scale is below {scales.LEAST:g} in every expert of the mixture is left alone, which
+leaves `{sections["strength"]["layers"]}` (written `layer:head,head;layer:head`); of `pooled` scales were then found for
+these heads alone. {scales.FAINT:g} is written for less, and heads that are left alone have the expert's smallest scale
+from {scales.LEAST:g} on, for whoever steers them all the same. An expert that acts alone has the scales that it has in
+the mixture, and a gain of its own.
 
 {tables.scales(chosen)}
 Gains: by {chosen["rows"]} rows of each task that no scale was found on, words unseen, half of them in unseen wordings.
