@@ -59,7 +59,7 @@ BETWEEN = ("{A}, {w} {w} that {b}", "{A}, {w} {w} {w} that {b}", "{A}; {w} {w}, 
 
 
 def pair(random: Random) -> str:
-    """Two statements beside each other, "|", and the chance of the first; the wordings of sources, times and turns."""
+    """Two statements beside each other, "|", and the chance of the first: by sources, times, turns, words, speakers, numbers."""
     match random.randrange(6):
         case 0:
             one, other = (fill(random, random.choice(SOURCES)) for _ in range(2))
