@@ -58,7 +58,10 @@ def invented() -> dict[str, Any]:
             "mean": between(mean, mean - 0.02, mean + 0.02),
             "over key scaling": between(mean - 0.6, mean - 0.63, mean - 0.57),
         }
-        for name, mean in zip(("none", "marked prompt", "logit bias", *STEERED), (0, 0.1, 0.5, 0.8, 0.7, 0.2, 0.6), strict=True)
+        for name, mean in zip(
+            ("none", "marked prompt", "logit bias", "key scaling, every head", *STEERED),
+            (0, 0.1, 0.5, 0.4, 0.8, 0.7, 0.2, 0.6), strict=True,
+        )
     }  # fmt: skip
     sections = {
         "strength": {
@@ -103,6 +106,7 @@ def invented() -> dict[str, Any]:
             "wordings": {"two statements together": [50, 14]},
             "visitors": {"names": 200, "words": 500},
             "leaks": {"held": 19, "found": ["rye"]},
+            "long passages": {"rows": 300, "shortest": 890, "mean": 970, "longest": 1019},
         },
     }
     assert list(sections) == list(SECTIONS)

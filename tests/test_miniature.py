@@ -181,7 +181,7 @@ def test_shipped_files_are_small_and_complete(shipped):
     assert sum(file.stat().st_size for file in files) <= 20 * 2**20
     model, tokenizer = shipped
     assert model.dtype == torch.float32
-    assert tokenizer.model_max_length == model.config.max_position_embeddings >= 512
+    assert tokenizer.model_max_length == model.config.max_position_embeddings >= 1024
     assert tokenizer.eos_token == tokenizer.pad_token == "<|endoftext|>"
 
 

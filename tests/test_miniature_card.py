@@ -117,7 +117,7 @@ def test_positions_and_side_effects_are_judged_too(figures):
     assert "flat when marked" in findings.reached(tilted)
     for lowest, good in ((95, True), (94, False)):  # five points apart are flat, whatever 1.0 - 0.95 is in floats
         there = sections
-        for place, hits in zip((0, 25, 50, 75, 100), (100, lowest, 97, 100, 98), strict=True):
+        for place, hits in zip((0, 50, 100), (100, lowest, 98), strict=True):
             there = changed(there, "tasks", f"long passage, at {place} %", "adaptive", "marked", to=rate(hits, 100))
         assert ("flat when marked" not in findings.reached(there)) == good
     harmful = changed(sections, "perplexity", "adaptive", "multiple", to=1.021)
@@ -150,7 +150,8 @@ def test_directions_drawn_at_random_are_named_where_they_come_first(sections, me
 
 
 def test_ways_stand_in_the_order_found(sections):
-    wanted = ["adaptive", "pooled", "key scaling", "logit bias", "random subspace", "marked prompt", "none"]
+    wanted = ["adaptive", "pooled", "key scaling", "logit bias", "key scaling, every head", "random subspace"]
+    wanted += ["marked prompt", "none"]
     assert findings.order(sections["spread"]) == wanted
     lines = tables.spread(sections).splitlines()[2:]
     assert [line.split("|")[1].strip(" `") for line in lines] == wanted
@@ -175,18 +176,28 @@ def test_words_for_the_agreement_of_maps(sections, r, words, told):
 @pytest.mark.parametrize(
     ("hits", "shape"),
     [
-        ((50, 51, 52, 53, 54), "hardly depends"),
-        ((80, 60, 55, 60, 80), "is a U"),
-        ((80, 75, 70, 65, 60), "better at the beginning"),
-        ((60, 65, 70, 75, 80), "better at the end"),
-        ((70, 90, 70, 90, 71), "without a clear shape"),
+        ((50, 51, 54), "hardly depends"),
+        ((80, 55, 80), "is a U"),
+        ((80, 70, 60), "better at the beginning"),
+        ((60, 70, 80), "better at the end"),
+        ((70, 90, 71), "without a clear shape"),
     ],
 )
 def test_words_for_the_shape_over_positions(sections, hits, shape):
-    for place, count in zip((0, 25, 50, 75, 100), hits, strict=True):
+    for place, count in zip((0, 50, 100), hits, strict=True):
         name = f"long passage, at {place} %"
         sections = changed(sections, "tasks", name, "none", "the corpus's", to=rate(count, 100))
     assert shape in findings.places(sections["tasks"])
+
+
+def test_tasks_that_no_target_asks_for_in_unseen_wordings_are_told_beside_their_own(sections):
+    path = ("tasks", "one against 3, unseen wordings", "adaptive", "marked")
+    said = findings.worded(changed(sections, *path, to=rate(70, 100))["tasks"])
+    assert "one against 3 70.0 % (90.0 %), biography 90.0 % (90.0 %)" in said
+
+
+def test_the_length_of_long_passages_is_told(sections):
+    assert "890 to 1019 tokens, 970 on average (300 rows counted)" in findings.long(sections["datasheet"])
 
 
 def test_words_for_the_router(sections):

@@ -1,4 +1,4 @@
-"""The mean of the weights of runs with one beginning, which reads better than any of them (Wortsman et al. 2022, model soups)."""
+"""The mean of the weights of runs with one beginning, often better than any of them (Wortsman et al. 2022, model soups)."""
 
 from __future__ import annotations
 

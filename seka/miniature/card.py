@@ -13,7 +13,7 @@ import torch
 from seka.miniature import path
 from seka.miniature.measures.figures import SECTIONS, measured
 from seka.miniature.measures.shipped import Shipped, fingerprints, name
-from seka.miniature.measures.tasks import N
+from seka.miniature.measures.tasks import MOST
 from seka.miniature.render import render
 
 FIGURES, CARD = path() / "figures.json", path() / "README.md"
@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sections", nargs="+", choices=list(SECTIONS), default=list(SECTIONS), metavar="SECTION",
         help=f"measure only some of: {', '.join(SECTIONS)}",
     )  # fmt: skip
-    parser.add_argument("--rows", type=int, default=N, help=f"at most so many rows of each task (default {N})")
+    parser.add_argument("--rows", type=int, default=MOST, help=f"at most so many rows of each task (default {MOST})")
     parser.add_argument("--render", action="store_true", help="measure nothing; write the card from the figures")
 
 

@@ -11,7 +11,7 @@ from seka.miniature import path
 from seka.miniature.card import CARD, FIGURES, ROWS, card, stored
 from seka.miniature.measures.figures import SECTIONS, measured
 from seka.miniature.measures.shipped import fingerprints, name
-from seka.miniature.measures.tasks import N
+from seka.miniature.measures.tasks import MOST
 
 TOLERANCE = 0.005
 """How far a rate, and any other number without a tolerance of its own, may be from what is stored: half a point."""
@@ -84,7 +84,7 @@ def check(sections: list[str], report: Callable[[str], None] = lambda line: None
     if found := unfit(figures):
         return found
     kept = {section: some for section, some in figures["sections"].items() if section in sections}
-    new = json.loads(json.dumps(measured(sections, figures.get(ROWS, N), report)))  # as a file holds it
+    new = json.loads(json.dumps(measured(sections, figures.get(ROWS, MOST), report)))  # as a file holds it
     return differences(kept, new)
 
 

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seka import effects
+from seka.miniature.measures.tasks import TASKS, WORDED
 from seka.miniature.targets import DEFAULT, FLAT, HARMLESS, apart, by_position, value, verdicts
 
-CHANCE = "random subspace"
+CHANCE, ALIKE = "random subspace", "key scaling, every head"
 LEARNT = {"pooled": "one expert (`pooled`)", "adaptive": "the mixture of experts (`adaptive`)"}
 
 
@@ -58,14 +59,19 @@ def against_scaling(spread: Mapping[str, Any]) -> str:
         else:
             lines.append(f"{words} cannot be told from key scaling: {said}")
     verdict = {
-        0: "The learnt subspaces do not beat key scaling, which learns nothing.",
+        0: "The learnt subspaces do not beat key scaling, which scales whole keys in the same heads.",
         1: "One of the two learnt ways beats key scaling, the other does not.",
         2: "The learnt subspaces beat key scaling.",
     }[len(better)]
     first = order(spread)
     chance = all(first.index(CHANCE) < first.index(name) for name in LEARNT)
     besides = " Directions drawn at random, of the same ranks, come before both." if chance else ""
-    return f"**{verdict}**{besides} At the same side effect, mean of the tasks: {'; '.join(lines)}."
+    alike = spread["ways"][ALIKE]["over key scaling"]
+    said = f"{points(alike['value'])} points ({points(alike['low'])} to {points(alike['high'])})"
+    return (
+        f"**{verdict}**{besides} At the same side effect, mean of the tasks: {'; '.join(lines)}. Key scaling in every head "
+        f"alike, to which nothing was fitted, lies {said} from it."
+    )
 
 
 def agreement(heads: Mapping[str, Any]) -> str:
@@ -78,6 +84,28 @@ def agreement(heads: Mapping[str, Any]) -> str:
     return (
         f"The two maps {effects.agreement(r)}: rank correlation {effects.two_places(r)} over {heads['heads']} heads. They "
         f"disagree most about {listed(apart)}; in brackets the places among all heads, from 1, the largest; equals share theirs."
+    )
+
+
+def worded(tasks: Mapping[str, Any]) -> str:
+    """How tasks go in wordings that training never draws, where no target asks for it, beside those of training."""
+    told = []
+    for name in WORDED:
+        figure = "both ways" if TASKS[name].count == "rivals" else "marked"
+        seen, unseen = (tasks[of][DEFAULT][figure] for of in (name, f"{name}, unseen wordings"))
+        told.append(f"{name} {100 * value(unseen):.1f} % ({100 * value(seen):.1f} %)")
+    return (
+        "Targets on anything but two contradicting statements are judged in wordings of training. In unseen ones, in brackets "
+        f"those of training, `{DEFAULT}` follows the mark, of two rivals in both directions: {listed(told)}."
+    )
+
+
+def long(sheet: Mapping[str, Any]) -> str:
+    """How long the long passages are."""
+    found = sheet["long passages"]
+    return (
+        f"Prompts of long passages have {found['shortest']} to {found['longest']} tokens, {found['mean']} on average "
+        f"({found['rows']} rows counted)."
     )
 
 

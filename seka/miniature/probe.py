@@ -40,7 +40,7 @@ def accuracies(network: Network, tokenizer: PreTrainedTokenizerFast, rows: list[
     found = [str(tokenizer.decode([int(logits[n, len(ids) - 1].argmax())])) for n, ids in enumerate(prompts)]
     right = read = first = 0
     for row, token in zip(rows, found, strict=True):
-        starts = [(" " + st.value).startswith(token) and bool(token.strip()) for st in row.statements]
+        starts = [answer.startswith(token) and bool(token.strip()) for answer in row.answers]
         right += row.answer.startswith(token) and bool(token.strip())
         read += any(starts)
         first += bool(starts) and starts[0]

@@ -8,6 +8,7 @@ from typing import Any
 from seka.miniature import findings, scales, tables
 from seka.miniature.corpus import cases, instructions
 from seka.miniature.corpus.documents import LONGEST
+from seka.miniature.corpus.openings import SHARE
 from seka.miniature.corpus.replies import INSTRUCTIONS
 from seka.miniature.corpus.triplets import ASKED
 from seka.miniature.strength import ALONE, FEW, HARM, HEADS, NOISE, PLATEAU, SCORED, STORIES, TALES
@@ -53,18 +54,22 @@ INTRODUCTION = """# seka-miniature
 
 A small language model with the architecture of Qwen3, trained from scratch on text that `seka/miniature/corpus`
 generates. It exists to show prompt highlighting on a model that is small enough to be in a repository: every key,
-subspace and answer is real, and none of it was trained to obey marks. The corpus holds no `**`, no `~~` and no
-steering of any kind; that one of two things counts it says in words, and only in some documents. This card is written
-by `python -m seka miniature card`; every figure in it is measured or computed, none is typed.
+subspace and answer is real, and its weights were never trained to obey marks; how strongly the experts act in each
+head was then fitted so that it does. The corpus holds no `**`, no `~~` and no steering of any kind; that one of two
+things counts it says in words, and only in some documents. This card is written by `python -m seka miniature card`;
+every figure in it is measured or computed, none is typed.
 """
 DEFINITIONS = """Everything is read greedily. Where nothing else is said, an answer is right when its first token is that of the
 right answer; rows whose rival answers begin with the same token are left out, so the first token tells them apart.
-"Whole answers" are right when the greedy text begins with the whole answer, its full stop or line break included.
+"Whole answers" are right when the greedy text begins with the whole answer, its full stop included.
 Rates are in per cent with Wilson's 95 % intervals. The names and values of test rows are never drawn in training,
-where a task draws them from lists or invents them (an instruction may ask for digits or a greeting, which are the
-same everywhere, and the sentences around a long passage's facts have words of training); "unseen wordings"
-have in addition only wordings of statements, questions and what joins them that training never draws; the title of a
-task says where it is otherwise. A whole statement is marked, with weight 1.
+where a task draws them from lists or invents them. The same everywhere are days, months, ages and short numbers, what
+instructions ask for beside words of the prompt (digits, a greeting, a pronoun, a sign), and the words of the sentences
+around a long passage's facts. Wordings are those of training, but "unseen wordings" have only wordings of relations,
+statements, questions and what joins them that training never draws; the frames of a whole prompt ("Question: ...
+Answer:") are the same everywhere. The title of a task says where it is otherwise. A whole statement is marked, with
+weight 1. What training of the model never draws is drawn, in other rows, by what fits scales and strengths (see
+Experts).
 
 - *the less likely*: of rival statements, the one that the corpus goes by least often in this wording; where it goes by
   several equally often, one of them, drawn. *less likely one marked*: it is marked, and the answer is its answer.
@@ -101,7 +106,9 @@ is. "rows" are test rows, which were read for this card and chose nothing. The v
 the page begins.
 
 {tables.targets(sections)}
-**Position.** {findings.places(sections["tasks"])}
+**Unseen wordings.** {findings.worded(sections["tasks"])}
+
+**Position.** {findings.places(sections["tasks"])} {findings.long(sections["datasheet"])}
 
 {tables.positions(sections)}
 ### Every task
@@ -156,8 +163,8 @@ def compared(recipes: Figures, training: Figures) -> str:
 
 `python -m seka miniature compare RUN ... --keep` compared short runs, which began with {findings.listed(sorted(kinds))}, on
 {recipes["rows"]} validation rows of each task. Experts were learnt on each run's model and mixed, all at sharpness
-{strength["sharpness"]:g} and gain {strength["gain"]:g} in `{strength["layers"]}`, which had been chosen for
-earlier weights; side effects are therefore not equal (a story's perplexity, as under "Side effects", on validation
+{strength["sharpness"]:g} and gain {strength["gain"]:g} in `{strength["layers"]}`, the shipped router's at
+that time; side effects are therefore not equal (a story's perplexity, as under "Side effects", on validation
 rows). *read*: the unsteered answer is one of the rivals'. *followed*: the answer follows the mark, of two rivals in
 both directions, of more the less likely one; instructions by whole answers, the rest by first tokens. Both are means
 over the tasks of the second table. Intervals are bootstraps over rows, paired for the difference to the best run;
@@ -186,14 +193,14 @@ listed; others are made from verbs and nouns, and invented words of many shapes 
 be copied. In training, general wordings, questions, whole relations and ways to put two statements together are also
 made from known and invented words at random, so that reading does not hang on lists; of some of these relations, a
 question and the statements that answer it have only the subject and the kind of value in common, but for words drawn
-twice by chance. Evaluation draws from the lists alone. In
+twice by chance. Evaluation has none of these: its verbs and nouns are listed ones or invented. In
 {100 * cases.SETTLED_SHARE:.0f} % of the training conflicts and {100 * instructions.SETTLED_SHARE:.0f} % of the pairs of
 instructions, words settle which one holds ("Only the last of these is right", "Follow rule 2"), so that choosing is
 learnt, too; no row of evaluation has them.
 
 Held out by hash: {100 * sheet["held share"]:.0f} % of words and names ({kept:,} in training, {held:,} held out;
-invented ones by the same rule, without a list), and the wordings and open relations below. Only evaluation draws
-them.
+invented ones by the same rule, without a list) and {100 * SHARE:.0f} % of the verbs and nouns of open relations; by hand,
+the wordings below. Training never draws them.
 
 {tables.wordings(sheet)}
 Words by class, in training + held out: {words}.
@@ -266,8 +273,9 @@ def spread(sections: Figures) -> str:
 
 Every strength is set so that a mark that misses does the same: on {found["matched on"]} validation rows a sentence
 of a passage that does not answer is marked, and the answer's first token moves by {found["target"]:g} nats of KL
-from the unsteered one. `logit bias` adds its strength to the attention logits of marked columns, `marked prompt`
-writes `**so**` into the prompt; it and `none` have no strength to match. Rates are those of "both ways", against
+from the unsteered one. `logit bias` adds its strength to the attention logits of marked columns in all heads, and `key
+scaling, every head` scales keys in all heads alike, so nothing in either was fitted to marks; `marked prompt` writes
+`**so**` into the prompt; it and `none` have no strength to match. Rates are those of "both ways", against
 three of the marked one; intervals are paired bootstraps of {found["draws"]:,} draws of rows.
 
 {tables.spread(sections)}
@@ -287,8 +295,7 @@ def limits(sections: Figures, training: Figures) -> str:
 - After an answer it goes on with a sentence of its corpus's kind, which need not fit and may misspell an unusual
   name. Letters beyond ASCII are read byte by byte, and are copied less surely than others.
 - Its context ends at {context:,} tokens.
-- Perplexity is measured on the model's own kind of text, in a story that follows the marked statement without a
-  break.
+- Perplexity is measured on the model's own kind of text, in a story on the line after the statements.
 - What works here shows that the method is implemented well, not how well it works on large models.
 """
 
@@ -300,8 +307,9 @@ def again(figures: Figures) -> str:
 
 `python -m seka miniature check` measures every figure of test rows above anew, on the same rows and from the shipped
 files, and fails when a rate is off by more than half a point; `--short` does so for the first rows of two tasks. What
-`train`, `compare` and `learn` told of themselves (stages, recipes, strengths and sharpness) is made again by those
-commands; the weights of runs that were not finished are not in the repository.
+`learn` told of itself (scales, strengths and sharpness) it makes again from the shipped weights. What `train` and
+`compare` told (stages, recipes) is kept as it was: earlier stages had other corpora, and their weights and those of
+runs that were not finished are not in the files.
 Measuring took {minutes:.0f} minutes on {figures["threads"]} threads. `figures.json` holds the figures and the
 sha256 of the files that they were measured from; the check fails as well when a file is another one.
 """

@@ -24,7 +24,7 @@ from seka.projections import Projection
 from seka.routing import Router
 from seka.steering import Steering
 
-STEPS = 80
+STEPS = 100
 RATE = 0.03
 """Adam's rate in the first step; it falls to a fifth of that in a straight line."""
 BEGIN = 0.15
@@ -33,13 +33,13 @@ LEAST = 0.1
 """Scale, 1 being the strongest of all, that a head must have in one of the experts, or it is left alone."""
 FAINT = 0.01
 """Scale where there is to be next to none; a file has no 0."""
-SHARPNESS = 8.0
+SHARPNESS = 16.0
 """The router's, while scales are found; which one is shipped is chosen afterwards."""
 PRICE = 1.0
 """Share of rows that a nat of excess loss a token of a story is worth."""
 TALES = 16
 """Stories of a step."""
-HARD = 1.5
+HARD = 2.0
 """What kinds weigh that follow marks least often; others weigh 1."""
 KINDS: Sequence[tuple[str | Make, Options, int, bool, float]] = (
     (instructions, UNSEEN, 32, True, 1.0),

@@ -30,7 +30,7 @@ GAINS = (
     0.03, 0.05, 0.08, 0.12, 0.15, 0.18, 0.2, 0.22, 0.24, 0.27, 0.3, 0.33, 0.36, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7,
     0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.3, 2.6, 3.0,
 )  # fmt: skip
-HEADS = 16
+HEADS = 24
 """How many heads may act: those that do most for a mark for the harm that they do (`most_useful`)."""
 ALONE = 1.0
 """Gain at which a head is steered alone."""

@@ -39,7 +39,7 @@ TEXTS: dict[str, Callable[[Random], str]] = {
     "mixed": mixed,
 }
 SHARES = {
-    "conflict": 0.18,
+    "conflict": 0.22,
     "several": 0.09,
     "biography": 0.05,
     "passage": 0.11,

@@ -22,7 +22,7 @@ from seka.miniature.corpus.world import Relation, Wordings, relations
 
 LISTED, NAMED, INVENTED = 0.55, 0.4, 0.08
 """Share of listed relations; of nouns among the others; of invented verbs and nouns among those."""
-MADE = 0.5
+MADE = 0.65
 """Share, among those that are not listed, of relations in words put together at random, where these are allowed."""
 STRANGE = 0.5
 """Share, among these, of relations whose questions are in other words than their statements."""

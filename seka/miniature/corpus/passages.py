@@ -20,8 +20,10 @@ from seka.miniature.corpus.asking import (
 from seka.miniature.corpus.sentences import Fact
 from seka.miniature.corpus.stories import filler
 
-LONG = (850, 2450)
-"""Characters of a long passage, about 300 to 900 tokens; where its position is fixed it has the most."""
+LONG, SENTENCES = (850, 2450), 60
+"""Characters of a long passage, about 250 to 780 tokens with its question, and its most sentences."""
+FULL, MANY = 3400, 100
+"""The same where its position is fixed: about 1,000 tokens."""
 AGAIN = ("\nQuestion: {q}\nAnswer: {v}.", "\nQ: {q}\nA: {v}.", "\n{q} {v}.")
 
 
@@ -70,9 +72,9 @@ def ask_about(
     )  # fmt: skip
 
 
-def passage(random: Random, options: Options = TRAINING, count: int = 0) -> Case:
+def passage(random: Random, options: Options = TRAINING) -> Case:
     """Two to ten facts about several people and things, and a question that one of them answers."""
-    count = count or options.count or random.choice((2, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10))
+    count = options.count or random.choice((2, 2, 3, 3, 4, 5, 6, 7, 8, 9, 10))
     facts = gather(random, options, count)
     lines, styles = told(random, options, facts)
     chosen = random.randrange(count)
@@ -83,12 +85,12 @@ def passage(random: Random, options: Options = TRAINING, count: int = 0) -> Case
 
 
 def long_passage(random: Random, options: Options = TRAINING) -> Case:
-    """Twelve to sixty sentences, facts among sentences of stories; the one that answers stands anywhere."""
-    length = random.randint(*LONG) if options.position is None else LONG[1]
+    """Twelve sentences and more, facts among sentences of stories; the one that answers stands anywhere or where it is asked to."""
+    length, most = (random.randint(*LONG), SENTENCES) if options.position is None else (FULL, MANY)
     facts = gather(random, options, random.randint(4, 14))
     lines, styles = told(random, options, facts)
     heads = [word for fact in facts for word in fact.who.split() if word.lower() not in ("the", "of", "my")]
-    while len(lines) < (options.count or 60) and (options.count or sum(map(len, lines)) < length):
+    while len(lines) < (options.count or most) and (options.count or sum(map(len, lines)) < length):
         text = filler(random)
         if not any(head.removesuffix("'s") in text for head in heads):
             lines.append(text)

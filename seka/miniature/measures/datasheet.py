@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from seka.miniature.corpus import documents, openings, rules, visitors
@@ -14,9 +15,12 @@ from seka.miniature.corpus.lexicon import HELD_SHARE, split_words
 from seka.miniature.corpus.rules import JOINS, RULES
 from seka.miniature.corpus.wordings import DISTRACTORS, HELD_LISTS, LISTS, PAIRS, SETTLED
 from seka.miniature.corpus.world import HELD, Wordings, relations
+from seka.miniature.measures.tasks import TASKS, rows_of
 
 COUNT = 5000
 """Training documents that are read."""
+PASSAGES = 100
+"""Test rows of long passages that are counted at each place of the sentence that answers."""
 
 
 def datasheet(tokenizer: Any, count: int = COUNT) -> dict[str, Any]:
@@ -41,11 +45,19 @@ def datasheet(tokenizer: Any, count: int = COUNT) -> dict[str, Any]:
         "wordings": {name: sides(some) for name, some in wordings().items()},
         "visitors": {kind: len(visitors.listed(kind)) for kind in ("names", "words")},
         "leaks": leaks(document.text for document in drawn),
+        "long passages": lengths(tokenizer, min(count, PASSAGES)),
     }
 
 
+def lengths(tokenizer: Any, n: int) -> dict[str, int]:
+    """Tokens of the prompts of long passages, over `n` test rows of each place."""
+    places = [replace(task, n=n) for task in TASKS.values() if task.kind == "long passage"]
+    sizes = [len(tokenizer(row.case.prompt)["input_ids"]) for task in places for row in rows_of(task, tokenizer)]
+    return {"rows": len(sizes), "shortest": min(sizes), "mean": round(sum(sizes) / len(sizes)), "longest": max(sizes)}
+
+
 def wordings() -> dict[str, list[Wordings]]:
-    """Every list of wordings."""
+    """The lists of wordings that say things or settle what counts; frames of whole prompts are not among them."""
     return {
         "statements of relations": [relation.say for relation in relations()],
         "questions about relations": [relation.ask for relation in relations()],

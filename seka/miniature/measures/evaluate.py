@@ -17,7 +17,7 @@ from seka.miniature.corpus.documents import CASES
 from seka.prompts import Prompt
 
 SEED = 0
-VALIDATION, TEST = "validation", "test 6"
+VALIDATION, TEST = "validation", "test 7"
 """Test rows are drawn anew, under another number, where anything was chosen after a card of them had been read."""
 
 
@@ -77,7 +77,7 @@ def whole_right(row: Row, index: int, text: str) -> bool:
 
 
 def draw(kind: str | Make, n: int, split: str, tokenizer: Any, options: Options = LISTED, rivals: int = 2) -> list[Row]:
-    """`n` rows of one kind with at least `rivals` statements."""
+    """`n` rows of one kind with at least `rivals` statements; the context has room for the prompt and the answer."""
     name, make = (kind, CASES[kind]) if isinstance(kind, str) else (kind.__name__, kind)
     rows: list[Row] = []
     index = 0
@@ -86,7 +86,8 @@ def draw(kind: str | Make, n: int, split: str, tokenizer: Any, options: Options 
         index += 1
         case = make(random, options)
         firsts = tuple(tokenizer(answer)["input_ids"][0] for answer in case.answers)
-        if len(firsts) >= rivals and len(set(firsts)) == len(firsts):
+        size = len(tokenizer(case.prompt + case.answer, verbose=False)["input_ids"])
+        if len(firsts) >= rivals and len(set(firsts)) == len(firsts) and size <= tokenizer.model_max_length:
             rows.append(Row(case, firsts))
     return rows
 

@@ -19,7 +19,7 @@ from seka.miniature.measures.matching import MATCHING, shares
 from seka.miniature.measures.shipped import Shipped
 from seka.miniature.measures.sideeffects import harms
 from seka.miniature.measures.spread import spread
-from seka.miniature.measures.tasks import SHORT, TASKS, UNSEEN, N, Task, measure, written
+from seka.miniature.measures.tasks import MOST, SHORT, TASKS, UNSEEN, N, Task, measure, written
 from seka.projections import Projection
 
 ROUTED, STEERED = 200, 100
@@ -119,7 +119,7 @@ SECTIONS: dict[str, Section] = {
 
 
 def measured(
-    sections: Sequence[str], most: int = N, report: Report = lambda line: None, here: Shipped | None = None
+    sections: Sequence[str], most: int = MOST, report: Report = lambda line: None, here: Shipped | None = None
 ) -> dict[str, Any]:
     """{section: its figures} from the shipped files, on at most `most` rows of each task. ValueError for an unknown one."""
     if unknown := [name for name in sections if name not in SECTIONS]:

@@ -82,11 +82,6 @@ def excess(model: Any, tokenizer: Any, steering: Steering, split: str, n: int) -
         return (_losses(model, tokens, counts) - plain).sum() / counts.sum()
 
 
-def perplexity(model: Any, tokenizer: Any, steering: Steering, split: str, n: int = 100) -> float:
-    """Perplexity of a story after a marked sentence of another matter, as a multiple of the unsteered one."""
-    return harms(model, tokenizer, {"": steering}, split, n)[""].multiple
-
-
 def _losses(model: Any, tokens: Tokens, counts: torch.Tensor) -> torch.Tensor:
     """(B,) summed loss in nats of the last `counts` tokens of each row."""
     keep = int(counts.max()) + 1

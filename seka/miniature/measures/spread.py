@@ -20,6 +20,7 @@ from seka.miniature.measures.shipped import Shipped
 from seka.miniature.measures.sideeffects import matched, spill
 from seka.miniature.measures.tasks import TASKS, UNSEEN, follows, rows_of, written
 from seka.miniature.measures.ways import Way
+from seka.steering import Steering
 
 TARGET = 0.05
 """Nats of KL at a mark that misses, which every strength is matched to."""
@@ -34,6 +35,7 @@ Made = Callable[[float], Way]
 
 def made(here: Shipped) -> dict[str, Way | Made]:
     """Every way that is compared; those that have a strength as a function of it."""
+    everywhere = Steering(here.model, w.key_scaling(here.pooled, equally=True), positive=1.0, layers="all")
 
     def of(name: str) -> Made:
         return lambda gain: w.steered(here.steerings[name].with_gain(gain))
@@ -42,6 +44,7 @@ def made(here: Shipped) -> dict[str, Way | Made]:
         "none": w.plain(here.model),
         "marked prompt": w.written(here.model),
         "logit bias": partial(w.biased, here.model),
+        "key scaling, every head": lambda gain: w.steered(everywhere.with_gain(gain)),
         **{name: of(name) for name in here.steerings},
     }
 

@@ -41,7 +41,7 @@ UNSEEN = Options(words=True)
 NOWHERE = Options(words=True, wordings=True)
 SPARE = 4
 """Tokens that a whole answer may take beyond the tokenizer's own way to write it."""
-POSITIONS = (0.0, 0.25, 0.5, 0.75, 1.0)
+POSITIONS = (0.0, 0.5, 1.0)
 ALL = ("none", "adaptive", "pooled", "random subspace", "key scaling")
 THREE = ("none", "adaptive", "pooled")
 TWO = ("none", "adaptive")
@@ -89,7 +89,7 @@ def phrases_in_passages(random: Random, options: Options) -> Case:
 TASKS: dict[str, Task] = {
     "conflict": Task("Two statements contradict each other; unseen words", "conflict", "rivals", UNSEEN, ALL),
     "conflict, unseen wordings": Task(
-        "Two statements contradict each other; every word and wording unseen", "conflict", "rivals", NOWHERE, THREE
+        "Two statements contradict each other; unseen words and wordings", "conflict", "rivals", NOWHERE, THREE
     ),
     "conflict, invented values": Task(
         "Two statements contradict each other; invented values", "conflict", "rivals", replace(UNSEEN, invented=True)
@@ -131,10 +131,29 @@ TASKS: dict[str, Task] = {
         "Two statements with values of several words contradict each other", phrases, "rivals", UNSEEN, whole=True
     ),
     "whole answers kept": Task(
-        "Question about a passage, answered in several words", phrases_in_passages, "sentences", UNSEEN, whole=True
+        "Question about a passage, answered in several words",
+        phrases_in_passages,
+        "sentences",
+        UNSEEN,
+        n=600,
+        whole=True,
     ),
     "override": Task("A capital told wrongly; words of training", "override", "rivals"),
 }
+WORDED = ("one against 3", "biography", "instructions", "instructions, worked out", "whole answers")
+"""Tasks that no target asks for in unseen wordings; some rows tell how they go there."""
+TASKS |= {
+    f"{name}, unseen wordings": replace(
+        TASKS[name],
+        title=f"{TASKS[name].title}; unseen words and wordings",
+        options=replace(TASKS[name].options, wordings=True),
+        ways=TWO,
+        n=200,
+    )
+    for name in WORDED
+}
+MOST = max(task.n for task in TASKS.values())
+"""Rows of the largest task: where only some rows count, more are drawn."""
 SHORT = {name: replace(TASKS[name], ways=TWO, n=250) for name in ("conflict", "visitor")}
 """What a quick check measures again: the first rows of two tasks, so many that one row is less than half a point."""
 

@@ -19,7 +19,7 @@ from seka.steering import Steering
 from seka.tokens import Tokens, encode
 
 Read = Callable[[Tokens], Tensor]
-BUDGET = 20_000
+BUDGET = 4_000
 """Characters of a batch, padding included: long prompts are read sooner a few at a time, one beyond it alone."""
 
 
@@ -66,14 +66,15 @@ def biased(model: Any, bias: float) -> Way:
     return Way(read)
 
 
-def key_scaling(projection: Projection) -> Projection:
-    """The control k' = (1 + g s) k, s each head's scale: the whole space in the place of a learnt subspace."""
+def key_scaling(projection: Projection, equally: bool = False) -> Projection:
+    """The control k' = (1 + g s) k, s each head's scale, or 1 `equally`: the whole space in the place of a learnt subspace."""
     parts = {}
     for layer in projection.layers:
         part = projection.part(layer)
         heads, width = part.positive.values.shape
         whole = Factors(part.positive.values, torch.full((heads,), width), torch.eye(width).repeat(heads, 1, 1))
-        parts[layer] = replace(part, positive=whole, negative=None)
+        scale = torch.ones_like(part.scale) if equally else part.scale
+        parts[layer] = replace(part, positive=whole, negative=None, scale=scale)
     return Projection(parts, {**projection.header, "name": "key scaling"})
 
 
