@@ -69,7 +69,8 @@ def test_excess_loss_is_the_harm_of_one_batch(shipped: tuple[Any, Any]) -> None:
 def test_a_step_goes_up_the_slope_of_what_it_is_worth(
     shipped: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Against central differences: the model keeps some of its arithmetic in float32, so they are wide."""
+    """Against central differences in the steepest head of some layers: the model keeps some of its arithmetic in float32, so
+    they are wide, and a slope that is nearly level drowns in it."""
     few(monkeypatch)
     model, tokenizer = copy.deepcopy(shipped[0]).double().requires_grad_(False), shipped[1]
     experts = {name: invent(model, n) for n, name in enumerate("ab")}
@@ -89,13 +90,14 @@ def test_a_step_goes_up_the_slope_of_what_it_is_worth(
         for row in each.values():
             row.requires_grad_()
     worth(given).backward()
-    for name, layer, head in (("a", 1, 2), ("b", 3, 3), ("a", 7, 0)):
-        with torch.no_grad():
-            slope = float(worth(leaves(name, layer, head, 1e-2)) - worth(leaves(name, layer, head, -1e-2))) / 2e-2
+    for name, layer in (("a", 0), ("b", 2), ("b", 6), ("a", 7)):
         gradient = given[name][layer].grad
         assert gradient is not None
-        assert float(gradient[head]) == pytest.approx(slope, rel=0.02)
-        assert abs(slope) > 1e-4
+        head = int(gradient.abs().argmax())
+        with torch.no_grad():
+            slope = float(worth(leaves(name, layer, head, 2e-2)) - worth(leaves(name, layer, head, -2e-2))) / 4e-2
+        assert float(gradient[head]) == pytest.approx(slope, rel=0.01)
+        assert abs(slope) > 2e-3
 
 
 def test_scales_end_where_nothing_more_is_gained(shipped: tuple[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
