@@ -86,8 +86,9 @@ def draw(kind: str | Make, n: int, split: str, tokenizer: Any, options: Options 
         index += 1
         case = make(random, options)
         firsts = tuple(tokenizer(answer)["input_ids"][0] for answer in case.answers)
-        size = len(tokenizer(case.prompt + case.answer, verbose=False)["input_ids"])
-        if len(firsts) >= rivals and len(set(firsts)) == len(firsts) and size <= tokenizer.model_max_length:
+        if len(firsts) < rivals or len(set(firsts)) < len(firsts):
+            continue
+        if len(tokenizer(case.prompt + case.answer, verbose=False)["input_ids"]) <= tokenizer.model_max_length:
             rows.append(Row(case, firsts))
     return rows
 
