@@ -10,7 +10,18 @@ import pytest
 
 from seka import miniature
 from seka.miniature import strength
-from seka.miniature.corpus import cases, documents, instructions, made, made_pairs, openings, triplets, visitors, world
+from seka.miniature.corpus import (
+    cases,
+    documents,
+    instructions,
+    made,
+    made_pairs,
+    made_rules,
+    openings,
+    triplets,
+    visitors,
+    world,
+)
 from seka.miniature.corpus.asking import TRAINING, Options
 from seka.miniature.corpus.lexicon import FOLDER
 from seka.miniature.corpus.rules import SETTLED
@@ -172,18 +183,20 @@ def test_training_has_made_wordings_and_evaluation_has_none(tokenizer, monkeypat
     def refused(*_: object) -> None:
         raise AssertionError("a made wording")
 
-    for module, name in (
-        (made, "frame"),
-        (made, "question"),
-        (made_pairs, "pair"),
-        (openings, "saying"),
-        (openings, "said"),
-        (openings, "other_question"),
+    for module, name, kind in (
+        (made, "frame", "conflict"),
+        (made, "question", "conflict"),
+        (made_pairs, "pair", "conflict"),
+        (made_rules, "rule", "instructions"),
+        (made_rules, "join", "instructions"),
+        (openings, "saying", "conflict"),
+        (openings, "said", "conflict"),
+        (openings, "other_question", "conflict"),
     ):
         with monkeypatch.context() as patched:
             patched.setattr(module, name, refused)
             with pytest.raises(AssertionError, match="a made wording"):
-                documents.cases("conflict", 100, "training", 0, TRAINING)
+                documents.cases(kind, 100, "training", 0, TRAINING)
             for task in tasks.TASKS.values():
                 tasks.rows_of(replace(task, n=4), tokenizer, evaluate.VALIDATION)
             sideeffects.stories(evaluate.VALIDATION, 20)

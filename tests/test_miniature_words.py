@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from seka.miniature.corpus import coinages, made, made_pairs, openings, rules, world
+from seka.miniature.corpus import coinages, made, made_pairs, made_rules, openings, rules, world
 from seka.miniature.corpus import sentences as s
 from seka.miniature.corpus.asking import TRAINING, apart
 from seka.miniature.corpus.frames import ASKS, FRAMES
@@ -190,6 +190,30 @@ def test_made_wordings_have_their_slots_and_never_say_what_is_kept():
         assert both not in beside
 
 
+def test_made_instructions_have_their_slots_and_never_say_what_is_kept():
+    beside = {wording.split("|")[0].lower() for wording in rules.JOINS.held}
+    for index in range(COUNT):
+        random = Random(f"made rules/{index}")
+        for kind, listed in rules.RULES.items():
+            text = made_rules.rule(random, kind)
+            about = {"{X}", "{y}"} & set(re.findall(r"{\w}", listed.train[0]))
+            assert text.count("{v}") == 1, text
+            assert {"{v}"} | about <= set(re.findall(r"{\w}", text)) <= {"{v}", "{P}"} | about, text
+            assert text.lower() not in {wording.lower() for wording in listed.held}
+        both, prior = made_rules.join(random).split("|")
+        assert [both.count(slot) for slot in ("{0}", "{1}")] == [1, 1], both
+        assert set(re.findall(r"{(\w)}", both)) <= set("01PQ"), both
+        assert 0 < float(prior) < 1
+        assert both.lower() not in beside
+
+
+def test_an_instruction_that_is_kept_is_not_made_by_chance(monkeypatch):
+    tries = iter(("kindly {V}.", "{V}, we said."))
+    monkeypatch.setattr(made_rules, "fill", lambda *_: next(tries))
+    assert "Kindly {v}." in rules.RULES["order"].held
+    assert made_rules.rule(Random(0), "order") == "{v}, we said."
+
+
 LOOSE = {"p": 1, "v": 1, "w": 1, "l": 3, "s": 3, "c": 3, "k": 1, "e": 2, "i": 2}
 """Slots of made statements, and how many words of any kind may stand there for the likeness below."""
 
@@ -241,6 +265,7 @@ def test_words_that_settle_it_name_each_side_as_often(listed, slots):
 def test_made_wordings_are_seldom_the_same():
     assert len({made.frame(Random(index)) for index in range(COUNT)}) > 0.9 * COUNT
     assert len({made.saying(Random(index)) for index in range(COUNT)}) > 0.9 * COUNT
+    assert len({made_rules.rule(Random(index), "choice") for index in range(COUNT)}) > 0.9 * COUNT
 
 
 def test_a_strange_relation_is_asked_for_in_other_words():

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from seka.miniature.corpus import made_rules
 from seka.miniature.corpus import sentences as s
 from seka.miniature.corpus.asking import (
     TRAINING,
@@ -77,10 +78,10 @@ def deed(random: Random, who: str) -> str:
 def compete(random: Random, options: Options, kind: str, task: Task) -> Case:
     """A case in which both instructions stand, or in training now and then only the first, or both and which one counts."""
     same = random.random() < 0.6
-    wording = RULES[kind].pick(random, options.wordings)
+    wording = worded(random, options, kind)
     rules = []
     for index, asked in enumerate(task.asked):
-        text = wording if same else RULES[kind].pick(random, options.wordings)
+        text = wording if same else worded(random, options, kind)
         for slot, word in task.slots.items():
             text = text.replace("{" + slot + "}", word)
         text = dress(random, text.replace("{v}", asked), options, " ".join((*task.asked, *task.slots.values())))
@@ -89,7 +90,7 @@ def compete(random: Random, options: Options, kind: str, task: Task) -> Case:
         rules.append(s.wrap(index, text[:size]) + text[size:])
     single = options == TRAINING and random.random() < SINGLE
     settled = options == TRAINING and random.random() < SETTLED_SHARE
-    join, prior = (random.choice(SETTLED) if settled else JOINS.pick(random, options.wordings)).split("|")
+    join, prior = (random.choice(SETTLED) if settled else joined(random, options)).split("|")
     layout = random.choice(LAYOUTS if task.body else BARE)
     while (single or settled) and "{0}" in layout:
         layout = random.choice(LAYOUTS)
@@ -114,6 +115,20 @@ def compete(random: Random, options: Options, kind: str, task: Task) -> Case:
         stops=(stop(ends),) * shown,
         chances=(1.0,) if single else (float(prior), 1 - float(prior)),
     )
+
+
+def worded(random: Random, options: Options, kind: str) -> str:
+    """An instruction of a kind, listed or, in training alone, made on the fly."""
+    if options.free and random.random() < made_rules.SHARE:
+        return made_rules.rule(random, kind)
+    return RULES[kind].pick(random, options.wordings)
+
+
+def joined(random: Random, options: Options) -> str:
+    """How two instructions stand together, and the chance of the first."""
+    if options.free and random.random() < made_rules.SHARE:
+        return made_rules.join(random)
+    return JOINS.pick(random, options.wordings)
 
 
 def parted(outputs: tuple[str, str]) -> tuple[str, tuple[str, str], str]:

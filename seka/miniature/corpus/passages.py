@@ -20,8 +20,8 @@ from seka.miniature.corpus.asking import (
 from seka.miniature.corpus.sentences import Fact
 from seka.miniature.corpus.stories import filler
 
-LONG, SENTENCES = (850, 2450), 60
-"""Characters of a long passage, about 250 to 780 tokens with its question, and its most sentences."""
+LONG, SENTENCES = (850, 3300), 100
+"""Characters of a long passage, about 250 to 1,000 tokens with its question, and its most sentences."""
 FULL, MANY = 3400, 100
 """The same where its position is fixed: about 1,000 tokens."""
 AGAIN = ("\nQuestion: {q}\nAnswer: {v}.", "\nQ: {q}\nA: {v}.", "\n{q} {v}.")
