@@ -190,8 +190,7 @@ def test_made_wordings_have_their_slots_and_never_say_what_is_kept():
         assert both not in beside
 
 
-def test_made_instructions_have_their_slots_and_never_say_what_is_kept():
-    beside = {wording.split("|")[0].lower() for wording in rules.JOINS.held}
+def test_made_instructions_have_their_slots():
     for index in range(COUNT):
         random = Random(f"made rules/{index}")
         for kind, listed in rules.RULES.items():
@@ -199,19 +198,34 @@ def test_made_instructions_have_their_slots_and_never_say_what_is_kept():
             about = {"{X}", "{y}"} & set(re.findall(r"{\w}", listed.train[0]))
             assert text.count("{v}") == 1, text
             assert {"{v}"} | about <= set(re.findall(r"{\w}", text)) <= {"{v}", "{P}"} | about, text
-            assert text.lower() not in {wording.lower() for wording in listed.held}
         both, prior = made_rules.join(random).split("|")
         assert [both.count(slot) for slot in ("{0}", "{1}")] == [1, 1], both
         assert set(re.findall(r"{(\w)}", both)) <= set("01PQ"), both
         assert 0 < float(prior) < 1
-        assert both.lower() not in beside
 
 
-def test_an_instruction_that_is_kept_is_not_made_by_chance(monkeypatch):
-    tries = iter(("kindly {V}.", "{V}, we said."))
+@pytest.mark.parametrize(
+    ("kind", "made"),
+    [
+        ("order", "kindly {V}."),
+        ("pronouns", 'for {X}, choose "{V}".'),
+        ("replace", "for {X}, choose {V}."),
+        ("yesno", "for {X}, choose {V}."),
+    ],
+)
+def test_an_instruction_that_is_kept_for_any_kind_is_not_made_by_chance(kind, made, monkeypatch):
+    tries = iter((made, "{V}, we said of {X}."))
     monkeypatch.setattr(made_rules, "fill", lambda *_: next(tries))
     assert "Kindly {v}." in rules.RULES["order"].held
-    assert made_rules.rule(Random(0), "order") == "{v}, we said."
+    assert "For {X}, choose {v}." in rules.RULES["pronouns"].held
+    assert made_rules.rule(Random(0), kind).startswith("{v}, we said of ")
+
+
+def test_a_way_to_stand_together_that_is_kept_is_not_made_by_chance(monkeypatch):
+    kept = next(wording for wording in rules.JOINS.held if "asks" in wording)
+    tries = iter((kept, "{0} So: {1}|0.35"))
+    monkeypatch.setattr(made_rules, "_join", lambda _: next(tries))
+    assert made_rules.join(Random(0)) == "{0} So: {1}|0.35"
 
 
 LOOSE = {"p": 1, "v": 1, "w": 1, "l": 3, "s": 3, "c": 3, "k": 1, "e": 2, "i": 2}

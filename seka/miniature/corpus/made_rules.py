@@ -1,7 +1,7 @@
 """Wordings of instructions, and ways for two of them to stand together, made on the fly as statements are in `made`.
 
-{v} is what the instruction asks for, {X} or {y} what it is about, {P} and {Q} are people, {0} and {1} instructions. Only
-training draws from here, and nothing that is kept for evaluation can come out.
+In the lists {V} is what the instruction asks for, {X} what it is about, and other slots are as in `made`; what `rule` and
+`join` return has the slots of `rules`. Only training draws from here, and nothing that is kept for evaluation can come out.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PLAIN = (
     "{w} {w} {V} {w} {w}.",
     "{w} {w} {w} {V} {w}.",
 )
-"""Instructions about nothing but what they ask for, {V}; other slots as in `made`."""
+"""Instructions about nothing but what they ask for."""
 ABOUT = (
     "{t} {V} {p} {X}.",
     "{p} {X}, {t} {V}.",
@@ -63,7 +63,7 @@ ABOUT = (
     "{w} {w} {V} {w} {w} {X}.",
     "{V} {w} {w} {X}.",
 )
-"""Instructions about something, {X}."""
+"""Instructions about something."""
 ORDERS = (
     "{V}.",
     "{d} {V}.",
@@ -88,8 +88,17 @@ QUOTED = 0.25
 """Share of wordings with what is asked for in quotation marks, of kinds whose listed ones have some."""
 
 
+def plain(wording: str) -> str:
+    """What two wordings have in common that differ in their letters' case, in quotation marks or in the name of a slot."""
+    return wording.lower().replace('"', "").replace("{y}", "{x}")
+
+
+KEPT = frozenset(plain(wording) for listed in RULES.values() for wording in listed.held)
+KEPT_JOINS = frozenset(plain(wording.split("|")[0]) for wording in JOINS.held)
+
+
 def rule(random: Random, kind: str) -> str:
-    """An instruction of a kind, in a wording that nobody has read before."""
+    """An instruction of a kind, in a wording that seldom is on a list, and never on one that is kept."""
     listed = RULES[kind]
     slot = next((slot for slot in ("{X}", "{y}") if slot in listed.train[0]), "")
     while True:
@@ -98,7 +107,7 @@ def rule(random: Random, kind: str) -> str:
         if any('"{v}"' in text for text in listed.train) and random.random() < QUOTED:
             wording = wording.replace("{V}", '"{V}"')
         text = sentence(fill(random, wording).replace("{V}", "{v}").replace("{X}", slot))
-        if text.lower() not in {kept.lower() for kept in listed.held}:
+        if plain(text) not in KEPT:
             return text
 
 
@@ -106,7 +115,7 @@ def join(random: Random) -> str:
     """Two instructions beside each other, "|", and the chance of the first: by sources, times, turns, numbers, words."""
     while True:
         text = _join(random)
-        if text.split("|")[0].lower() not in {kept.split("|")[0].lower() for kept in JOINS.held}:
+        if plain(text.split("|")[0]) not in KEPT_JOINS:
             return text
 
 
@@ -132,6 +141,6 @@ def _join(random: Random) -> str:
             one, other = (label.replace("{n}", str(n)) for n in (start, start + 1))
             return f"{one}: {{0}}{gap}{other}: {{1}}|0.55"
         case _:
-            start = random.choice(("{w} {w}", "{w} {w} {w}", "{j} {k}", "the {j} {k}", "{w}"))
-            one, other = (sentence(fill(random, start)) for _ in range(2))
+            label = random.choice(("{w} {w}", "{w} {w} {w}", "{j} {k}", "the {j} {k}", "{w}"))
+            one, other = (sentence(fill(random, label)) for _ in range(2))
             return f"{one}: {{0}}{gap}{other}: {{1}}|0.5"
