@@ -53,7 +53,7 @@ def invented() -> dict[str, Any]:
     spread = {
         name: {
             "gain": None if name in ("none", "marked prompt") else 0.2,
-            "spill": 0.05,
+            "side effect": {"value": 0.05, "low": 0.04, "high": 0.06},
             "tasks": {task: rate(300) for task in ("conflict, unseen wordings", "one against 3", "visitor")},
             "mean": between(mean, mean - 0.02, mean + 0.02),
             "over key scaling": between(mean - 0.6, mean - 0.63, mean - 0.57),
@@ -93,7 +93,7 @@ def invented() -> dict[str, Any]:
             "rank correlation": 0.5,
             "furthest apart": [{"layer": 1, "head": 1, "effect": 1, "shift": 2}],
         },
-        "spread": {"target": 0.05, "matched on": 64, "draws": 2000, "ways": spread},
+        "spread": {"target": 0.05, "matched on": 20, "told on": 60, "draws": 2000, "ways": spread},
         "datasheet": {
             "documents": 5000,
             "tokens": 700_000,

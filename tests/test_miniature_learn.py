@@ -67,26 +67,18 @@ def test_scores_are_asked_for_no_further_down_than_one_below_the_plateau() -> No
 
 
 @pytest.mark.parametrize(
-    ("scores", "harms", "hits", "sharpness"),
+    ("scores", "harms", "sharpness"),
     [
-        ({1: 0.9, 4: 0.91, 8: 0.9, 16: 0.91}, {}, {1: 10, 4: 30, 8: 40, 16: 39}, 8),
-        ({1: 0.9, 4: 0.91, 8: 0.88, 16: 0.91}, {}, {1: 10, 4: 30, 8: 40, 16: 29}, 4),  # 8 costs too much
-        (
-            {1: 0.9, 4: 0.89, 8: 0.9, 16: 0.9},
-            {},
-            {1: 10, 4: 40, 8: 40, 16: 40},
-            8,
-        ),  # of equals the best, then the gentlest
-        ({1: 0.95, 4: 0.9, 8: 0.9, 16: 0.9}, {}, {1: 0, 4: 40, 8: 40, 16: 40}, 1),
-        ({1: 0.9, 4: 0.99, 8: 0.91, 16: 0.99}, {4: 1.03, 16: 1.2}, {1: 10, 4: 40, 8: 5, 16: 40}, 1),  # harm rules out
-        ({1: 0.9, 4: 0.99}, {1: 1.03, 4: 1.03}, {1: 10, 4: 9}, 4),  # all do harm
+        ({1: 0.9, 4: 0.91, 8: 0.9, 16: 0.91}, {}, 16),
+        ({1: 0.9, 4: 0.91, 8: 0.9, 16: 0.89}, {}, 8),  # 16 costs too much
+        ({1: 0.95, 4: 0.9, 8: 0.9, 16: 0.9}, {}, 1),
+        ({1: 0.9, 4: 0.99, 8: 0.91, 16: 0.99}, {4: 1.03, 16: 1.2}, 8),  # harm rules out, and sets no mark to reach
+        ({1: 0.9, 4: 0.99}, {1: 1.03, 4: 1.03}, 4),  # all do harm
     ],
 )
-def test_the_rule_for_sharpness(
-    scores: dict[float, float], harms: dict[float, float], hits: dict[float, int], sharpness: float
-) -> None:
+def test_the_rule_for_sharpness(scores: dict[float, float], harms: dict[float, float], sharpness: float) -> None:
     found = {s: Strength(0.2, {0.2: score}, {0.2: harms.get(s, 1.0)}) for s, score in scores.items()}
-    assert choose_sharpness(found, {s: Rate(n, 50) for s, n in hits.items()}) == sharpness
+    assert choose_sharpness(found) == sharpness
 
 
 def test_the_order_of_heads_is_by_effect_for_harm() -> None:

@@ -25,7 +25,7 @@ from seka.miniature.corpus import (
 from seka.miniature.corpus.asking import TRAINING, Options
 from seka.miniature.corpus.lexicon import FOLDER
 from seka.miniature.corpus.rules import SETTLED
-from seka.miniature.measures import evaluate, sideeffects, tasks
+from seka.miniature.measures import evaluate, misses, sideeffects, tasks
 
 COUNT = 1500
 
@@ -200,6 +200,7 @@ def test_training_has_made_wordings_and_evaluation_has_none(tokenizer, monkeypat
             for task in tasks.TASKS.values():
                 tasks.rows_of(replace(task, n=4), tokenizer, evaluate.VALIDATION)
             sideeffects.stories(evaluate.VALIDATION, 20)
+            misses.misses(evaluate.VALIDATION, 4)
 
 
 @pytest.mark.parametrize(("module", "kind"), [(cases, "conflict"), (instructions, "pick")])
@@ -223,6 +224,7 @@ def test_words_that_settle_it_are_of_training_alone(module, kind, tokenizer, mon
         tasks.rows_of(replace(task, n=4), tokenizer, evaluate.VALIDATION)
     strength.rows(4, tokenizer)
     sideeffects.stories(evaluate.VALIDATION, 20)
+    misses.misses(evaluate.VALIDATION, 4)
     triplets.triplets("instructions", 20)
 
 

@@ -97,7 +97,7 @@ def mixture(
             Steering(model, router, positive=here.gain, layers=layers),
         )
         report(f"router, sharpness {sharpness:g}: {here}; the matching expert {rate.hits} times of {rate.n}")
-    chosen = choose_sharpness(found, picked)
+    chosen = choose_sharpness(found)
     tried = {
         f"{sharpness:g}": {
             **here.written(),

@@ -11,6 +11,7 @@ from seka.miniature.corpus.documents import LONGEST
 from seka.miniature.corpus.openings import SHARE
 from seka.miniature.corpus.replies import INSTRUCTIONS
 from seka.miniature.corpus.triplets import ASKED
+from seka.miniature.measures import misses
 from seka.miniature.strength import ALONE, FEW, HARM, HEADS, NOISE, PLATEAU, SCORED, STORIES, TALES
 from seka.miniature.train import Recipe
 
@@ -66,10 +67,10 @@ Rates are in per cent with Wilson's 95 % intervals. The names and values of test
 where a task draws them from lists or invents them. The same everywhere are days, months, ages and short numbers, what
 instructions ask for beside words of the prompt (digits, a greeting, a pronoun, a sign), and the words of the sentences
 around a long passage's facts. Wordings are those of training, but "unseen wordings" have only wordings of relations,
-statements, questions and what joins them that training never draws; the frames of a whole prompt ("Question: ...
-Answer:") are the same everywhere. The title of a task says where it is otherwise. A whole statement is marked, with
-weight 1. What training of the model never draws is drawn, in other rows, by what fits scales and strengths (see
-Experts).
+statements, questions and what joins them that training never draws; instructions may be built as in training, in other
+words; the frames of a whole prompt ("Question: ... Answer:") are the same everywhere. The title of a task says where it
+is otherwise. A whole statement is marked, with weight 1. What training of the model never draws is drawn, in other
+rows, by what fits scales and strengths (see Experts).
 
 - *the less likely*: of rival statements, the one that the corpus goes by least often in this wording; where it goes by
   several equally often, one of them, drawn. *less likely one marked*: it is marked, and the answer is its answer.
@@ -190,10 +191,11 @@ Shares of tokens: {shares}.
 Where statements of a document disagree, the answer it goes on with is drawn with a chance that depends on the
 wording, so an honest model is undecided, but for those in which words settle it. {sheet["relations"]} relations are
 listed; others are made from verbs and nouns, and invented words of many shapes stand among the values, which can only
-be copied. In training, general wordings, questions, whole relations and ways to put two statements together are also
-made from known and invented words at random, so that reading does not hang on lists; of some of these relations, a
-question and the statements that answer it have only the subject and the kind of value in common, but for words drawn
-twice by chance. Evaluation has none of these: its verbs and nouns are listed ones or invented. In
+be copied. In training, general wordings, questions, whole relations, instructions and ways to put two statements or
+instructions together are also made from known and invented words at random, so that reading does not hang on lists; of
+some of these relations, a question and the statements that answer it have only the subject and the kind of value in
+common, but for words drawn twice by chance. Evaluation has none of these: its verbs and nouns are listed ones or
+invented. In
 {100 * cases.SETTLED_SHARE:.0f} % of the training conflicts and {100 * instructions.SETTLED_SHARE:.0f} % of the pairs of
 instructions, words settle which one holds ("Only the last of these is right", "Follow rule 2"), so that choosing is
 learnt, too; no row of evaluation has them.
@@ -249,9 +251,9 @@ best was taken; where every gain does harm, the smallest. `learn` recomputes the
 
 {tables.experts(chosen)}
 The router's sharpness is the exponent of its coefficients. Of those that do no harm at their gain, if any, and score
-at most {100 * PLATEAU:g} points below the best of them, the one that picks the matching expert most often was taken,
-of equals the best: sharpness {router["sharpness"]:g}, gain
-{router["gain"]:g}.
+at most {100 * PLATEAU:g} points below the best of them, the largest was taken, which shows most plainly which expert a
+prompt is given to: sharpness {router["sharpness"]:g}, gain {router["gain"]:g}. How often the largest share is that of
+the matching expert was measured, and chose nothing.
 
 {tables.sharpness(chosen)}"""
 
@@ -271,12 +273,14 @@ def spread(sections: Figures) -> str:
     found = sections["spread"]
     return f"""## The ways at the same side effect
 
-Every strength is set so that a mark that misses does the same: on {found["matched on"]} validation rows a sentence
-of a passage that does not answer is marked, and the answer's first token moves by {found["target"]:g} nats of KL
-from the unsteered one. `logit bias` adds its strength to the attention logits of marked columns in all heads, and `key
-scaling, every head` scales keys in all heads alike, so nothing in either was fitted to marks; `marked prompt` writes
-`**so**` into the prompt; it and `none` have no strength to match. Rates are those of "both ways", against
-three of the marked one; intervals are paired bootstraps of {found["draws"]:,} draws of rows.
+Every strength is set so that a mark that misses does the same harm: a sentence that does not answer is marked, and
+the answer's first token moves by {found["target"]:g} nats of KL from the unsteered one, in the mean of
+{len(misses.KINDS)} kinds of misses: {"; ".join(misses.KINDS.values())}. Strengths are set on
+{found["matched on"]} validation rows of each kind; the side effect told is that of {found["told on"]} test rows of each.
+`logit bias` adds its strength to the attention logits of marked columns in all heads, and `key scaling, every head`
+scales keys in all heads alike, so nothing in either was fitted to marks; `marked prompt` writes `**so**` into the
+prompt; it and `none` have no strength to match. Rates are those of "both ways", against three of the marked one;
+intervals are bootstraps of {found["draws"]:,} draws of rows, paired for differences.
 
 {tables.spread(sections)}
 In the order found: {", ".join(findings.order(found))}. {findings.against_scaling(found)}

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from seka.effects import effects
-from seka.miniature.measures.evaluate import VALIDATION, Make, Rate, Row, draw
+from seka.miniature.measures.evaluate import VALIDATION, Make, Row, draw
 from seka.miniature.measures.margins import both
 from seka.miniature.measures.matching import MATCHING
 from seka.miniature.measures.sideeffects import harms
@@ -103,12 +103,11 @@ def choose_gain(score: Callable[[float], float], harm: Callable[[float], float])
     return max(scores, key=lambda gain: (scores[gain], -gain)), scores
 
 
-def choose_sharpness(found: Mapping[float, Strength], matching: Mapping[float, Rate]) -> float:
-    """Of the sharpnesses that do no harm at their gain (of all, where every one does) and score at most PLATEAU below the
-    best of them: the one whose largest share is most often the matching expert's; of equals the best, then the smallest."""
+def choose_sharpness(found: Mapping[float, Strength]) -> float:
+    """The largest of the sharpnesses that do no harm at their gain (of all, where every one does) and score at most PLATEAU
+    below the best of them: it shows most plainly which expert a prompt is given to."""
     scores = {sharpness: found[sharpness].score for sharpness in _harmless(found) or found}
-    good = [sharpness for sharpness, score in scores.items() if score >= _below(scores, PLATEAU)]
-    return max(good, key=lambda sharpness: (matching[sharpness].value, scores[sharpness], -sharpness))
+    return max(sharpness for sharpness, score in scores.items() if score >= _below(scores, PLATEAU))
 
 
 def _harmless(found: Mapping[Any, Strength]) -> list[Any]:

@@ -278,7 +278,8 @@ def spread(sections: Figures) -> str:
         way = found[name]
         own, more = between(way["mean"]), between(way["over key scaling"])
         gain = "" if way["gain"] is None else f"{way['gain']:.3g}"
-        rows.append([f"`{name}`", gain, f"{way['spill']:.3f}", own, more, *map(percent, way["tasks"].values())])
+        harm = "{value:.3f} ({low:.3f}-{high:.3f})".format(**way["side effect"])
+        rows.append([f"`{name}`", gain, harm, own, more, *map(percent, way["tasks"].values())])
     tasks = [f"`{task}`" for task in next(iter(found.values()))["tasks"]]
     return table(["way", "strength", "side effect, nats", "mean, %", "over key scaling, points", *tasks], rows)
 

@@ -1,9 +1,9 @@
-"""What steering does where it should do nothing: to a story after a marked sentence, and to an answer that a mark misses."""
+"""What steering does to a story after a marked sentence, where it should do nothing; and strengths that do the same harm."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -14,8 +14,6 @@ from seka.miniature.corpus.asking import LISTED
 from seka.miniature.corpus.cases import conflict
 from seka.miniature.corpus.stories import story
 from seka.miniature.measures import ways as w
-from seka.miniature.measures.evaluate import Row
-from seka.miniature.measures.ways import Way
 from seka.prompts import Prompt
 from seka.steering import Steering
 from seka.tokens import Tokens, encode
@@ -96,16 +94,6 @@ def _losses(model: Any, tokens: Tokens, counts: torch.Tensor) -> torch.Tensor:
     own = torch.arange(keep - 1, 0, -1) <= counts[:, None]
     losses: torch.Tensor = -(scores.double() * own).sum(-1)
     return losses
-
-
-def spill(tokenizer: Any, rows: Sequence[Row], way: Way, plain: torch.Tensor) -> float:
-    """Mean KL(way || plain) in nats of the first answer token when a sentence that does not answer is marked.
-
-    plain: (N, V) logits of the rows' prompts without steering.
-    """
-    prompts = [row.marked((row.case.chosen + 1) % len(row.firsts)) for row in rows]
-    steered = w.logits(tokenizer, prompts, way).log_softmax(-1)
-    return float((steered.exp() * (steered - plain.log_softmax(-1))).sum(-1).mean())
 
 
 def matched(effect: Callable[[float], float], target: float, low: float = 0.01, high: float = 8.0) -> float:

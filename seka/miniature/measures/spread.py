@@ -1,7 +1,7 @@
 """The ways compared fairly: each at the strength that does the same harm, on the tasks where they differ most.
 
-Strength is matched on validation rows by `sideeffects.spill`; what is told comes from test rows. All intervals are paired
-bootstraps: every way is drawn on the same rows.
+Harm is what a mark does that misses, the mean over `misses.KINDS`. Strength is matched on validation rows; what is told,
+harm too, comes from test rows. Intervals are bootstraps, paired for differences: every way is drawn on the same rows.
 """
 
 from __future__ import annotations
@@ -15,17 +15,18 @@ import torch
 from torch import Tensor
 
 from seka.miniature.measures import ways as w
-from seka.miniature.measures.evaluate import VALIDATION, Rate, draw
+from seka.miniature.measures.evaluate import TEST, VALIDATION, Rate
+from seka.miniature.measures.misses import misses, plain_logits, spill
 from seka.miniature.measures.shipped import Shipped
-from seka.miniature.measures.sideeffects import matched, spill
-from seka.miniature.measures.tasks import TASKS, UNSEEN, follows, rows_of, written
+from seka.miniature.measures.sideeffects import matched
+from seka.miniature.measures.tasks import TASKS, follows, rows_of, written
 from seka.miniature.measures.ways import Way
 from seka.steering import Steering
 
 TARGET = 0.05
 """Nats of KL at a mark that misses, which every strength is matched to."""
-MATCHED_ON = 64
-"""Validation rows that strengths are matched on."""
+MATCHED_ON, TOLD_ON = 20, 60
+"""Rows of each kind of miss that strengths are matched on, of validation, and that harm is told on, of test."""
 GRADED = ("conflict, unseen wordings", "one against 3", "visitor")
 BASE = "key scaling"
 DRAWS = 2000
@@ -51,28 +52,33 @@ def made(here: Shipped) -> dict[str, Way | Made]:
 
 def spread(here: Shipped, most: int) -> dict[str, Any]:
     """Strength, harm and rates of every way, and its difference to key scaling; at most `most` rows of each task."""
-    passages = draw("passage", min(most, MATCHED_ON), VALIDATION, here.tokenizer, UNSEEN)
-    plain = w.logits(here.tokenizer, [row.marked(row.case.chosen) for row in passages], w.plain(here.model))
-    harm = partial(spill, here.tokenizer, passages, plain=plain)
+    tuning, testing = misses(VALIDATION, min(most, MATCHED_ON)), misses(TEST, min(most, TOLD_ON))
+    plain, told = (plain_logits(here.model, here.tokenizer, prompts) for prompts in (tuning, testing))
+
+    def harm(way: Way) -> float:
+        kinds = spill(here.tokenizer, tuning, way, plain)
+        return sum(float(some.mean()) for some in kinds.values()) / len(kinds)
+
     found: dict[str, dict[str, Any]] = {}
     hits: dict[str, dict[str, Tensor]] = {}
     graded = {name: replace(TASKS[name], n=min(most, TASKS[name].n)) for name in GRADED}
     rows = {name: rows_of(task, here.tokenizer) for name, task in graded.items()}
     for name, make in made(here).items():
-        way, gain = strong(make, lambda way: harm(way=way))
+        way, gain = strong(make, harm)
         hits[name] = {
             title: torch.tensor(follows(task, rows[title], here.model, here.tokenizer, way), dtype=torch.float64)
             for title, task in graded.items()
         }
         found[name] = {
             "gain": None if gain is None else round(gain, 4),
-            "spill": round(harm(way=way), 4),
+            "side effect": interval(spill(here.tokenizer, testing, way, told)),
             "tasks": {task: written(Rate(int(some.sum()), len(some))) for task, some in hits[name].items()},
         }
     for name, mine in hits.items():
         found[name]["mean"] = interval(mine)
         found[name]["over key scaling"] = interval({task: mine[task] - hits[BASE][task] for task in GRADED})
-    return {"target": TARGET, "matched on": len(passages), "draws": DRAWS, "ways": found}
+    counts = {"matched on": min(most, MATCHED_ON), "told on": min(most, TOLD_ON)}
+    return {"target": TARGET, **counts, "draws": DRAWS, "ways": found}
 
 
 def strong(make: Way | Made, harm: Callable[[Way], float]) -> tuple[Way, float | None]:
