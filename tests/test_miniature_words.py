@@ -211,6 +211,8 @@ def test_made_instructions_have_their_slots():
         ("pronouns", 'for {X}, choose "{V}".'),
         ("replace", "for {X}, choose {V}."),
         ("yesno", "for {X}, choose {V}."),
+        ("pick", "for the koala, choose the last {V}."),
+        ("title", "for good, choose {V}."),
     ],
 )
 def test_an_instruction_that_is_kept_for_any_kind_is_not_made_by_chance(kind, made, monkeypatch):

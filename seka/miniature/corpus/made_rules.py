@@ -6,6 +6,7 @@ In the lists {V} is what the instruction asks for, {X} what it is about, and oth
 
 from __future__ import annotations
 
+import re
 from random import Random
 
 from seka.miniature.corpus.made import fill
@@ -89,11 +90,16 @@ QUOTED = 0.25
 
 
 def plain(wording: str) -> str:
-    """What two wordings have in common that differ in their letters' case, in quotation marks or in the name of a slot."""
-    return wording.lower().replace('"', "").replace("{y}", "{x}")
+    """What two wordings have in common that differ in their letters' case or in quotation marks."""
+    return wording.lower().replace('"', "")
 
 
-KEPT = frozenset(plain(wording) for listed in RULES.values() for wording in listed.held)
+KEPT = re.compile(
+    "|".join(
+        re.sub(r"\\{\w\\}", ".+", re.escape(plain(wording))) for listed in RULES.values() for wording in listed.held
+    )
+)
+"""The instructions that are kept, any words in the places of their slots: known nouns may stand there by chance."""
 KEPT_JOINS = frozenset(plain(wording.split("|")[0]) for wording in JOINS.held)
 
 
@@ -107,7 +113,7 @@ def rule(random: Random, kind: str) -> str:
         if any('"{v}"' in text for text in listed.train) and random.random() < QUOTED:
             wording = wording.replace("{V}", '"{V}"')
         text = sentence(fill(random, wording).replace("{V}", "{v}").replace("{X}", slot))
-        if plain(text) not in KEPT:
+        if not KEPT.fullmatch(plain(text)):
             return text
 
 
