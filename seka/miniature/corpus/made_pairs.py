@@ -9,6 +9,7 @@ from __future__ import annotations
 from random import Random
 
 from seka.miniature.corpus.made import fill
+from seka.miniature.corpus.world import sentence
 
 SAYS = (
     *(
@@ -62,20 +63,14 @@ def pair(random: Random) -> str:
     """Two statements beside each other, "|", and the chance of the first: by sources, times, turns, words, speakers, numbers."""
     match random.randrange(6):
         case 0:
-            one, other = (fill(random, random.choice(SOURCES)) for _ in range(2))
-            says = [random.choice(SAYS) for _ in range(2)]
-            if random.random() < 0.6:
-                says[1] = says[0]
-            text = f"{{one}} {says[0]} that {{a}}. ^{{other}} {says[1]} that {{b}}.|0.4"
-            return text.replace("{one}", _begun(one)).replace("{other}", _begun(other.replace("{P}", "{Q}")))
+            one, other = speakers(random)
+            return f"{one} that {{a}}. ^{other} that {{b}}.|0.4"
         case 1:
-            one, other = random.choice(TIMES)
-            if random.random() < 0.5:
-                one, other = other, one
-            return f"{_begun(one)} {{a}}. ^{_begun(other)} {{b}}.|0.4"
+            one, other = times(random)
+            return f"{sentence(one)} {{a}}. ^{sentence(other)} {{b}}.|0.4"
         case 2:
             turn = random.choice(TURNS)
-            return random.choice((f"{{A}}. ^{_begun(turn)}, {{b}}.|0.35", f"{{A}}; {turn} {{b}}.|0.4"))
+            return random.choice((f"{{A}}. ^{sentence(turn)}, {{b}}.|0.35", f"{{A}}; {turn} {{b}}.|0.4"))
         case 3:
             return fill(random, f"{random.choice(BETWEEN)}.|{random.choice(('0.4', '0.65'))}")
         case 4:
@@ -85,12 +80,27 @@ def pair(random: Random) -> str:
             text = text.replace("{One}", "{P} " + spoke[0]).replace("{Other}", "{Q} " + spoke[1])
             return fill(random, text) + "|0.4"
         case _:
-            label = _begun(fill(random, random.choice(LABELS)))
-            start = random.randint(1, 40)
-            one, other = (label.replace("{n}", str(n)) for n in (start, start + 1))
+            one, other = numbered(random)
             gap = random.choice(("\n", " "))
             return f"{one}: {{A}}.{gap}^{other}: {{B}}.|0.6"
 
 
-def _begun(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def speakers(random: Random) -> tuple[str, str]:
+    """Who says the one and who the other, each with its verb, at the start of a sentence."""
+    one, other = (sentence(fill(random, random.choice(SOURCES))) for _ in range(2))
+    says = [random.choice(SAYS) for _ in range(2)]
+    if random.random() < 0.6:
+        says[1] = says[0]
+    return f"{one} {says[0]}", f"{other.replace('{P}', '{Q}')} {says[1]}"
+
+
+def times(random: Random) -> tuple[str, str]:
+    """Two times of TIMES in either order."""
+    one, other = random.choice(TIMES)
+    return (other, one) if random.random() < 0.5 else (one, other)
+
+
+def numbered(random: Random) -> tuple[str, str]:
+    """Two labels with one number after the other."""
+    label, start = sentence(fill(random, random.choice(LABELS))), random.randint(1, 40)
+    return label.replace("{n}", str(start)), label.replace("{n}", str(start + 1))

@@ -10,7 +10,7 @@ import re
 from random import Random
 
 from seka.miniature.corpus.made import fill
-from seka.miniature.corpus.made_pairs import LABELS, SAYS, SOURCES, TIMES, TURNS
+from seka.miniature.corpus.made_pairs import TURNS, numbered, speakers, times
 from seka.miniature.corpus.rules import JOINS, RULES
 from seka.miniature.corpus.world import sentence
 
@@ -129,22 +129,16 @@ def _join(random: Random) -> str:
     gap = random.choice((" ", " ", "\n"))
     match random.randrange(5):
         case 0:
-            one, other = (sentence(fill(random, random.choice(SOURCES))) for _ in range(2))
-            says = [random.choice(SAYS) for _ in range(2)]
-            if random.random() < 0.6:
-                says[1] = says[0]
-            return f"{one} {says[0]}: {{0}}{gap}{other.replace('{P}', '{Q}')} {says[1]}: {{1}}|0.5"
+            one, other = speakers(random)
+            return f"{one}: {{0}}{gap}{other}: {{1}}|0.5"
         case 1:
-            one, other = random.choice(TIMES)
-            if random.random() < 0.5:
-                one, other = other, one
-            return f"{sentence(one).rstrip(',')}: {{0}}{gap}{sentence(other).rstrip(',')}: {{1}}|0.4"
+            one, other = (sentence(time).rstrip(",") for time in times(random))
+            return f"{one}: {{0}}{gap}{other}: {{1}}|0.4"
         case 2:
             turn = sentence(random.choice(TURNS))
             return fill(random, random.choice(("{0} %s: {1}|0.35", "{0} %s, {s} {v}: {1}|0.35")) % turn)
         case 3:
-            label, start = sentence(fill(random, random.choice(LABELS))), random.randint(1, 40)
-            one, other = (label.replace("{n}", str(n)) for n in (start, start + 1))
+            one, other = numbered(random)
             return f"{one}: {{0}}{gap}{other}: {{1}}|0.55"
         case _:
             label = random.choice(("{w} {w}", "{w} {w} {w}", "{j} {k}", "the {j} {k}", "{w}"))
