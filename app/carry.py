@@ -98,11 +98,12 @@ def wire(studio: Studio, carry: Carry, inputs: list[Any], filled: list[Any], fil
 
     pick = "async () => [await seka.pickRun()]"
     carry.buttons["load"].click(load, carry.run, filled, js=pick, trigger_mode="multiple", **SPEAKING)
-    gr.on(
-        [component.change for component in inputs], None, [carry.opened, carry.kept, *inputs], carry.kept,
-        js=f"(opened, kept, ...values) => [seka.keep({json.dumps(NAMES)}, opened, kept, values)]",
-        api_visibility="private",
-    )  # fmt: skip
+    for call, events in (("keep", [component.change for component in inputs]), ("keepEarly", [carry.opened.change])):
+        gr.on(
+            events, None, [carry.opened, carry.kept, *inputs], carry.kept,
+            js=f"(opened, kept, ...values) => [seka.{call}({json.dumps(NAMES)}, opened, kept, values)]",
+            api_visibility="private",
+        )  # fmt: skip
     carry.run.change(
         None, [carry.opened, carry.run], None, js="(opened, run) => { seka.keepRun(opened, run); return []; }",
         api_visibility="private",

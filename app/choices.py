@@ -41,6 +41,10 @@ def build(studio: Studio, chosen: Settings) -> Choices:
         )  # fmt: skip
         reset = gr.Button("Reset", size="sm", elem_id="reset", scale=0, min_width=64)
     new = gr.Slider(1, 256, value=chosen.max_new_tokens, step=1, label="Max new tokens", buttons=[], elem_id="max-new")
+    for slider in (strength, new):
+        # A number beyond the ends stands beside a slider until its field is left. Meanwhile all that happens on the page
+        # brings it along, and Gradio would fail that with an error of its own; what no run takes `actions.check` refuses.
+        slider.preprocess = lambda payload: payload  # type: ignore[method-assign]
     # What a slider made of a number beyond its ends, from assets/page.js.
     gr.HTML('<div role="status"></div>', elem_id="beyond", elem_classes=["caption"], js_on_load=None)
     # No bounds here: Gradio would refuse a number in its own words, and `actions.check` does in ours.

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from app.asked import Asked
-from app.models import ADAPTIVE, Studio
+from app.models import ADAPTIVE, SHIPPED, Studio
 from seka import miniature
 from seka.layers import read_heads
 from seka.loading import EMBEDDED
@@ -120,7 +120,7 @@ def _projection(name: str, studio: Studio) -> str:
     if name in studio.own:
         return f"seka.Projection.load({f'{name}.safetensors'!r})"
     folder = studio.origin[1]
-    if studio.origin != (EMBEDDED, "projections") and not Path(folder).is_dir():
+    if studio.origin != SHIPPED and not Path(folder).is_dir():
         file = studio.files.get(name, Path(f"{name}.safetensors"))
         return f"seka.Projection.from_pretrained({folder!r}, filename={file.as_posix()!r})"
     file = studio.files.get(name, Path(folder) / f"{name}.safetensors")

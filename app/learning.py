@@ -102,18 +102,18 @@ def wire(page: gr.Blocks, studio: Studio, panel: Learning | None, choices: Choic
             own.remove(studio, name)
         except ValueError as error:
             said = escape(actions.explain(error))
-        modes = [value for _, value in studio.modes()]
-        left = now if now in modes else modes[0] if modes else None
+        left = _standing(studio, now)
         return [_line(said), *_chosen(studio, left)]
 
     def follow(now: str | None, name: str | None) -> list[Any]:
-        """Modes as the server has them now; a mode that is gone gives way to the first one."""
-        modes = [value for _, value in studio.modes()]
-        change: dict[str, Any] = {} if now in modes else {"value": modes[0] if modes else None}
+        """Modes as the server has them now, and the line on the chosen one; a mode that is gone gives way to the first one."""
+        left = _standing(studio, now)
+        change: dict[str, Any] = {} if left == now else {"value": left}
         mine = name if name in studio.own else next(iter(studio.own), None)
         return [
             gr.Timer(active=not studio.wait(0)),
             gr.Radio(choices=studio.modes(), **change),
+            about_line(studio, left or ""),
             note_line(studio),
             gr.Dropdown(choices=list(studio.own), value=mine),
             _file(studio, mine),
@@ -132,7 +132,7 @@ def wire(page: gr.Blocks, studio: Studio, panel: Learning | None, choices: Choic
         [timer.tick, page.load],
         follow,
         [mode, panel.mine],
-        [timer, mode, choices.note, panel.mine, panel.download],
+        [timer, mode, choices.about, choices.note, panel.mine, panel.download],
         **QUIET,
     )
 
@@ -146,6 +146,12 @@ def _explained() -> str:
         f"{len(bundled)} triplets that come with this page are used. What is learnt "
         "here is everybody's: all who use this page can choose it, and their Adaptive mixes it with the other experts."
     )
+
+
+def _standing(studio: Studio, mode: str | None) -> str | None:
+    """The mode where it still is one, else the first."""
+    modes = [value for _, value in studio.modes()]
+    return mode if mode in modes else next(iter(modes), None)
 
 
 def _chosen(studio: Studio, name: str | None) -> list[Any]:

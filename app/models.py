@@ -28,6 +28,8 @@ from seka.sites import context_length
 logger = logging.getLogger(__name__)
 
 ADAPTIVE = "adaptive"
+#: The origin of the model and the experts that this repository holds.
+SHIPPED = EMBEDDED, "projections"
 #: Gain offered where a projection recommends none.
 GAIN = 0.2
 ONE_EXPERT = "Adaptive needs at least two experts; there is one."
@@ -54,7 +56,7 @@ class Studio:
         self.router: Router | None = None
         self.problem = ""
         #: As the environment names the model and the folder (or repository) of its projections.
-        self.origin = EMBEDDED, "projections"
+        self.origin = SHIPPED
         #: {expert: its file}, of those that were read from one; of a repository of the Hub the name that it has there.
         self.files: dict[str, Path] = {}
         #: Experts that were learnt on this page, which are among the others, too.

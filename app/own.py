@@ -11,9 +11,11 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from app import environment, shelf
-from app.models import ADAPTIVE, Studio
+from app.models import ADAPTIVE, SHIPPED, Studio
 from seka import triplets
+from seka.baselines import with_baselines
 from seka.learn import learn
+from seka.miniature.measures.matching import usual
 from seka.projections import Projection
 from seka.triplets import Triplet
 
@@ -109,6 +111,7 @@ def learnt(
             expert = learn(studio.model, studio.tokenizer, found, name=name, description=description, progress=progress)
             if stop.is_set():
                 raise _Left
+            expert = _compared(studio, expert)
             shelf.keep(studio.model, name, expert)
             studio.adopt(name, expert)
             told.put(expert)
@@ -137,6 +140,15 @@ def learnt(
             yield Progress(*last, seconds)
     finally:
         stop.set()
+
+
+def _compared(studio: Studio, expert: Projection) -> Projection:
+    """With baselines on the prompts that the shipped experts were measured on, where their router asks for them. Which prompts
+    other experts have them of is in no file: beside those it counts with the mean of theirs."""
+    if studio.origin != SHIPPED or studio.router is None or studio.router.score != "relative":
+        return expert
+    assert studio.model is not None
+    return with_baselines(studio.model, studio.tokenizer, {"": expert}, usual(studio.tokenizer))[""]
 
 
 def remove(studio: Studio, name: str) -> None:

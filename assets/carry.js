@@ -137,10 +137,15 @@
   }
 
   /* ---- what this browser remembers: nothing before the page has opened, nothing of an embedded page ---- */
+  let early = false; // something changed before the page had opened: what it then shows is kept as soon as it has
   function keep(names, opened, kept, values) {
     const given = asked(names, values);
     seka.asks(given);
+    early ||= opened !== "yes";
     return opened === "yes" && !embedded ? given : kept;
+  }
+  function keepEarly(names, opened, kept, values) {
+    return early ? keep(names, opened, kept, values) : undefined; // Gradio leaves alone what it is given nothing for
   }
   const RUN = "seka-run"; // the file of the run that is shown
   function keepRun(opened, run) {
@@ -171,5 +176,5 @@
   }
   if (embedded) new MutationObserver(lead).observe(document.documentElement, { childList: true, subtree: true });
 
-  Object.assign(seka, { copyLink, copyEmbed, exportRun, pickRun, saveFigures, keep, keepRun, lastRun });
+  Object.assign(seka, { copyLink, copyEmbed, exportRun, pickRun, saveFigures, keep, keepEarly, keepRun, lastRun });
 })();

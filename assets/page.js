@@ -113,12 +113,25 @@
     $("#beyond [role=status]").textContent = given === end ? "" : `${name} goes from ${min} to ${max}: ${given} is ${end} now.`;
   }
 
+  /* ---- a narrow page goes to its answers when a run begins, and to the refusal of one that does not ---- */
+  const told = () => $("#status .html-container")?.textContent;
+  let pressed = null; // {said, waited}: the status line when Compare was pressed, which a run changes first; whether it was asked for
+  function go() {
+    if (!pressed) return;
+    const refusal = $("#prompt div.validation-error");
+    pressed.waited ||= Boolean($(STOPS["#stop"]));
+    if (pressed.said !== told()) $("#answers").scrollIntoView({ block: "center" });
+    else if (refusal && pressed.waited && !$(STOPS["#stop"])) refusal.scrollIntoView({ block: "center" });
+    else return;
+    pressed = null;
+  }
+
   /* ---- once for the document ---- */
   document.addEventListener("scroll", scrolled, { capture: true, passive: true });
   addEventListener("resize", fades);
   document.addEventListener("blur", leave, { capture: true });
   document.addEventListener("click", async (event) => {
-    if (event.target.closest?.("#compare") && innerWidth < 700) $("#answers").scrollIntoView({ block: "center" });
+    if (event.target.closest?.("#compare") && innerWidth < 700) pressed = { said: told(), waited: false };
     const button = event.target.closest?.("button.copy");
     if (!button) return;
     const text = $(`#${button.dataset.copy} .written`)?.textContent ?? "";
@@ -131,6 +144,7 @@
     waiting = false;
     seka.follow();
     stops();
+    go();
     grow();
     old();
     for (const [part, how] of [["#remarks", "polite"], ["#plain", "off"], ["#steered", "off"]]) $(part)?.setAttribute("aria-live", how);

@@ -164,21 +164,34 @@ def compare(page: Any) -> tuple[str, str]:
     return page.text_content("#plain .written"), page.text_content("#steered .written")
 
 
+REFUSED = """(words) => {
+    const bad = document.body.appendChild(Object.assign(document.createElement('i'), {style: 'color: var(--bad)'}));
+    const red = getComputedStyle(bad).color;
+    bad.remove();
+    const prompt = document.querySelector('#prompt');
+    return prompt.textContent.includes(words) && getComputedStyle(prompt.querySelector('textarea')).borderLeftColor === red;
+}"""
+
+
 def refused(page: Any, words: str) -> None:
-    """Press Compare until the prompt says why nothing is run, three times at most: on a loaded machine a press that came at
-    once after a field had been filled was seen to go unanswered, and nobody knows why."""
-    for last in (False, False, True):
+    """Press Compare until the prompt is red and says why nothing is run, six times at most: Gradio drops a refusal when an
+    event of a field that has just been filled ends after it."""
+    for left in reversed(range(6)):
         page.click("#compare")
         try:
-            page.wait_for_function(
-                "(words) => document.querySelector('#prompt').textContent.includes(words)",
-                arg=words,
-                timeout=60_000 if last else 15_000,
-            )
+            page.wait_for_function(REFUSED, arg=words, timeout=15_000)
             return
         except Exception:  # playwright's own class is known only where playwright is
-            if last:
+            if not left:
                 raise
+
+
+def advanced(page: Any) -> None:
+    """Open Advanced. Gradio makes its fields only now, and what an example has set comes into them a moment later, over what
+    a hand that is none has written meanwhile."""
+    page.click("#advanced button")
+    page.wait_for_selector("#layers :is(input, textarea)")
+    page.wait_for_timeout(1000)
 
 
 def tab(page: Any, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import urllib.parse
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,13 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def address(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with serving(**tiny(tmp_path_factory.mktemp("tiny"))) as url:
+        yield url
+
+
+@pytest.fixture
+def slow(browser: Any, tmp_path: Path) -> Iterator[str]:
+    """The address of a model that takes seconds for 256 tokens on a fast machine, too: time for a hand to stop it."""
+    with serving(**tiny(tmp_path, layers=128)) as url:
         yield url
 
 

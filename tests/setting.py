@@ -15,8 +15,8 @@ from torch import Tensor
 
 import seka
 from seka import Projection, Router, Steering
+from seka.factors import Factors, LayerProjection
 from seka.fingerprint import fingerprint
-from seka.projections import Factors, LayerProjection
 from seka.routing import Routing
 from seka.sites import decoder, sites
 from seka.tokens import Tokens
@@ -92,7 +92,7 @@ def invent(
 ) -> seka.Projection:
     """A projection of random orthonormal factors for this model; ranks 3 to 8 differ between heads and channels. scaled: each
     head has a scale of its own, 0.5 to 1.5."""
-    generator = torch.Generator().manual_seed(seed)
+    generator, usual = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1000)
     found = {site.layer: site for site in sites(model)}
 
     def factors(heads: int, width: int) -> Factors:
@@ -111,6 +111,7 @@ def invent(
             torch.rand(heads, generator=generator) + 0.1,
             torch.ones(heads, dtype=torch.bool),
             torch.rand(heads, generator=generator) + 0.5 if scaled else torch.ones(heads),
+            torch.rand((heads, 8), generator=usual) / width,
         )
     return seka.Projection(parts, {**fingerprint(model), "name": f"invented {seed}", "oriented": True, **header})
 

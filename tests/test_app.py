@@ -291,7 +291,11 @@ def test_the_embedded_model_is_offered_as_its_own_list_says(monkeypatch: pytest.
     found, router = models.studio(), seka.miniature.router()
     assert [value for _, value in found.modes()] == ["adaptive", *seka.miniature.experts(), *seka.miniature.alone()]
     assert found.router is not None
-    assert (found.router.names, found.router.sharpness) == (router.names, router.sharpness)
+    assert (found.router.names, found.router.score, found.router.sharpness) == (
+        router.names,
+        router.score,
+        router.sharpness,
+    )
     assert found.router.recommended_gain == router.recommended_gain
 
 

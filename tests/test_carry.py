@@ -134,6 +134,26 @@ def test_a_run_is_taken_along_and_comes_back(address: str, visit: Callable[..., 
     other.wait_for_function("document.querySelector('#carry-note').textContent.includes('Too long for a link')")
 
 
+def test_what_is_written_before_the_page_has_opened_is_kept(address: str, visit: Callable[..., Any]) -> None:
+    page = visit(address)
+    held: list[Any] = []
+    # The page opens through the queue, and does not open now.
+    page.route("**/queue/join*", lambda route: held.append(route))
+    page.reload()
+    page.wait_for_selector("#prompt .backdrop")
+    write(page, MARKED + " early")
+    assert held
+    kept = page.evaluate("localStorage.getItem('seka')")
+    waiting = held.copy()
+    held.clear()
+    page.route("**/queue/join*", lambda route: route.continue_())
+    for route in waiting:
+        route.continue_()
+    page.wait_for_function("(kept) => localStorage.getItem('seka') !== kept", arg=kept)
+    page.reload()
+    opened(page, MARKED + " early")
+
+
 def test_a_bad_link_is_said_and_the_page_still_opens(address: str, visit: Callable[..., Any]) -> None:
     asked = {"prompt": "x", "settings": {EVIL: 1}}
     page = visit(f"{address}?s=j{base64.urlsafe_b64encode(json.dumps(asked).encode()).decode().rstrip('=')}")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import TRIPLETS, build_model, build_tokenizer
-from hands import CONTRAST, TEXT, compare, refused, shot, tab, write
+from hands import CONTRAST, TEXT, advanced, compare, refused, shot, tab, write
 from models_on_disk import EVIL
 
 import seka
@@ -42,7 +42,7 @@ READ = [
 @pytest.fixture(scope="module")
 def served(browser: Any) -> Iterator[tuple[str, list[int]]]:
     """The page in this process on a deep random model, and the rows of each call of the model so far."""
-    model, tokenizer = build_model("qwen3", torch.float32, layers=32), build_tokenizer()
+    model, tokenizer = build_model("qwen3", torch.float32, layers=128), build_tokenizer()
     experts = {
         name: seka.learn(model, tokenizer, TRIPLETS[i : i + 4], name=name).with_header(recommended_gain=4.0 * (i + 1))
         for i, name in enumerate(("facts", "roles"))
@@ -116,7 +116,7 @@ def test_from_comparing_to_pins_and_the_sweep(served: tuple[str, list[int]], vis
 
     # What is wrong with a folded field is said where it is seen.
     length(page, 6)
-    page.click("#advanced button")
+    advanced(page)
     page.fill("#layers :is(input, textarea)", "seven")
     # The line under the mode tells that the field has been read.
     page.wait_for_function("document.querySelector('#where').textContent.includes('not understood')")
@@ -124,7 +124,7 @@ def test_from_comparing_to_pins_and_the_sweep(served: tuple[str, list[int]], vis
     before = page.text_content("#steered .written")
     refused(page, "not understood")
     assert page.text_content("#steered .written") == before
-    page.click("#advanced button")
+    advanced(page)
     page.fill("#layers :is(input, textarea)", "all")
     page.click("#advanced button")
 

@@ -47,6 +47,14 @@ def events() -> dict[str, Any]:
     return handlers(fresh())
 
 
+def test_a_number_on_its_way_to_a_slider_fails_no_event(events: dict[str, Any]) -> None:
+    """What is typed beside a slider stands there until the field is left; meanwhile events of other things bring it along."""
+    taken = {each.elem_id: each for each in events["answers.compare"].inputs if isinstance(each, gr.Slider)}
+    assert set(taken) == {"strength", "max-new"}
+    for slider in taken.values():
+        assert [slider.preprocess(number) for number in (999, 0, -1)] == [999, 0, -1]
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -58,6 +66,8 @@ def events() -> dict[str, Any]:
         ({"temperature": -3}, "Temperature is -3; wanted a number from 0 to 5"),
         ({"min_shift": -1}, "Head threshold is -1; wanted a number from 0"),
         ({"seed": -1}, "Seed is -1; wanted a number from 0"),
+        ({"max_new_tokens": 999}, "Max new tokens is 999; wanted a number from 1 to 256"),
+        ({"strength": -1}, "Strength is -1; wanted a number from 0 to 1000"),
         ({"seed": 1.5}, "Seed is 1.5; wanted a whole number"),
     ],
 )
@@ -67,7 +77,7 @@ def test_every_refusal_comes_before_the_queue_and_under_the_prompt(
 ) -> None:
     """The answers of the run before stay on the page, and the components themselves refuse nothing."""
     values = [
-        component.preprocess(value) if isinstance(component, gr.Number) else value
+        component.preprocess(value) if isinstance(component, gr.Number | gr.Slider) else value
         for component, value in zip(events[run].inputs[1:], given(**change), strict=True)
     ]
     first, *others = events[run].validator(VISITOR, TEXT, *values)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hands import CONTRAST, TEXT, compare, shot, write
+from hands import CONTRAST, TEXT, advanced, compare, shot, write
 
 pytest_plugins = ["pages"]
 pytestmark = pytest.mark.browser
@@ -49,13 +49,16 @@ def test_heads_are_chosen_seen_and_measured(address: str, visit: Callable[..., A
     # what settings would steer is outlined before any run, also of an example that has no run of this model
     outlines(page, "#heads", 64)
     says(page, "#heads-said", "64 of 64 heads in 32 layers")
+    before = page.input_value("#prompt textarea")
     page.locator("#examples button").nth(1).click()
+    # Its answer sets every field, so that what is written before it comes is lost.
+    page.wait_for_function("(before) => document.querySelector('#prompt textarea').value !== before", arg=before)
     says(page, "#heads-said", "Press Compare")
     outlines(page, "#heads", 64)
     write(page, TEXT.replace("golf", "**golf**"))
     says(page, "#where", "64 of 64 heads in 32 layers")
 
-    page.click("#advanced button")
+    advanced(page)
     fill(page, "#layers", "last4")
     says(page, "#where", "8 of 64 heads in 4 layers")
     outlines(page, "#heads", 8)

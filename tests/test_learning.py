@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,9 @@ from app import actions, models, own, shelf
 from app.actions import Settings
 from app.models import Studio
 from seka.fingerprint import digest, fingerprint
+from seka.miniature.measures.evaluate import VALIDATION, draw
+from seka.miniature.measures.matching import MATCHING, usual
+from seka.miniature.measures.tasks import UNSEEN
 
 
 @pytest.fixture(autouse=True)
@@ -79,6 +83,31 @@ def test_in_a_mixture_it_acts_at_the_mixture_s_scales() -> None:
     assert mixed == {0: [1.0, 1.0], 1: [0.5, 0.75], 2: [0.25, 2.0]}
     assert all(row.tolist() == [1.0, 1.0] for row in studio.experts["mine"].scale.values())
     assert studio.router.experts["facts"].scale[1].tolist() == [0.5, 1.0]
+
+
+def test_among_the_embedded_model_s_experts_it_has_baselines_on_their_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that no expert is near every prompt by what it was learnt from; other models' experts do not say which prompts."""
+    monkeypatch.setattr(own, "usual", partial(usual, n=3))
+    model, tokenizer = seka.miniature.load()
+    mixed = seka.miniature.router().experts
+    rows = [row for kind in MATCHING.values() for row in draw(kind, 3, VALIDATION, tokenizer, UNSEEN)]
+    prompts = [seka.Prompt(row.case.prompt) for row in rows]
+    for name, settings in (("here", {"score": "relative"}), ("energy", {}), ("elsewhere", {"score": "relative"})):
+        studio = Studio.of(name, model, tokenizer, mixed, router=settings)
+        if name == "elsewhere":
+            studio.origin = "someone/model", "projections"
+        learn(studio, name)
+        kept = seka.Projection.load(shelf.file(model, name))
+        assert studio.router is not None
+        assert name in studio.router.names
+        expected = seka.with_baselines(model, tokenizer, {name: kept}, prompts)[name]
+        for layer, part in kept.parts.items():
+            if name == "here":
+                assert part.baseline is not None
+                assert torch.equal(part.baseline, expected.part(layer).baseline)  # type: ignore[arg-type]
+            else:
+                assert part.baseline is None
+        own.remove(studio, name)
 
 
 def test_the_others_stay_as_they_are_and_come_back(studio: Studio) -> None:

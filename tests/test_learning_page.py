@@ -99,6 +99,11 @@ def test_learn_use_take_along_and_remove(two: str, visit: Callable[..., Any], tm
     waiting.value.save_as(tmp_path / "again.safetensors")
     assert seka.Projection.load(tmp_path / "again.safetensors").name == "club"
 
+    # A page that is opened later, too, tells of what is mixed now.
+    other = visit(two, 1440, 900)
+    other.wait_for_function("document.querySelector('#about').textContent.includes('Mixes 3 experts')")
+    other.context.close()
+
     page.reload()
     page.wait_for_function("[...document.querySelectorAll('#mode input')].some((each) => each.value === 'club')")
     page.click("#learning > button")

@@ -77,8 +77,8 @@ def test_the_embedded_model_follows_the_mark(embedded: str, visit: Callable[...,
 # ---- running ----
 
 
-def test_stop_keeps_the_text_and_nothing_moves_while_it_streams(address: str, visit: Callable[..., Any]) -> None:
-    page = visit(address)
+def test_stop_keeps_the_text_and_nothing_moves_while_it_streams(slow: str, visit: Callable[..., Any]) -> None:
+    page = visit(slow)
     write(page, TEXT.replace("golf", "**golf**"))
     page.locator("#max-new input[type=number]").fill("256")
     page.locator("#max-new input[type=number]").press("Tab")
@@ -181,9 +181,17 @@ def test_text_is_readable(address: str, visit: Callable[..., Any], theme: str) -
 def test_a_phone_stacks_and_never_scrolls_sideways(address: str, visit: Callable[..., Any]) -> None:
     for width in (390, 360):
         page = visit(address, width, 800)
+        # Pressing Compare leads to the answers, and where it is refused to the words that say why.
+        write(page, "")
+        page.locator("#compare").scroll_into_view_if_needed()
+        page.click("#compare")
+        page.wait_for_function("document.querySelector('#prompt').textContent.includes('Write a prompt first.')")
+        page.wait_for_timeout(500)
+        assert 0 < page.get_by_text("Write a prompt first.").bounding_box()["y"] < 800
         write(page, TEXT.replace("golf", "**golf**"))
         compare(page)
         page.wait_for_selector("#heads .heatmaplayer .hm")
+        assert 0 < page.locator("#answers").bounding_box()["y"] < 800
         plain, steered = (page.locator(selector).bounding_box() for selector in ("#plain", "#steered"))
         assert steered["y"] >= plain["y"] + plain["height"]
         assert plain["width"] > 0.8 * width
