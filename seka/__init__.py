@@ -7,6 +7,7 @@ from types import ModuleType
 
 from seka import triplets
 from seka.attention import attention_on_highlight
+from seka.baselines import with_baselines
 from seka.generation import Comparison, Result, compare, generate, stream
 from seka.learn import learn
 from seka.next_tokens import NextTokens, next_tokens
@@ -51,6 +52,7 @@ __all__ = [
     "stream",
     "sweep",
     "triplets",
+    "with_baselines",
 ]  # fmt: skip
 
 

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from seka.attention import attention_on_highlight
 from seka.devices import input_device
 from seka.eager import watching
+from seka.factors import Factors, LayerProjection
 from seka.fingerprint import fingerprint
 from seka.layers import choose, named_heads
 from seka.locks import lock, steered
-from seka.projections import STORED, Factors, LayerProjection, Projection
+from seka.projections import STORED, Projection
 from seka.prompts import Prompt
 from seka.sites import Site, context_length, decoder, sites
 from seka.tokens import Tokens, align, chat, encode

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from seka.factors import Factors, LayerProjection, is_scale, read
 from seka.fingerprint import fingerprint
 from seka.header import NEEDED, problem
 from seka.sites import sites
@@ -28,46 +29,6 @@ STORED = 16
 
 class ProjectionMismatch(ValueError):
     """A projection that was learnt on another model."""
-
-
-@dataclass(frozen=True)
-class Factors:
-    """Left singular vectors of one moment, for every head of a layer.
-
-    values (H, D): singular values, NaN where the source had none. rank (H,) int64. vectors (H, D, R): orthonormal
-    columns, zeros beyond what is stored; R is at least the largest rank.
-    """
-
-    values: Tensor
-    rank: Tensor
-    vectors: Tensor
-
-    def basis(self) -> Tensor:
-        """(H, D, R) the first `rank` vectors of each head, zeros beyond."""
-        keep = torch.arange(self.vectors.shape[-1]) < self.rank[:, None]
-        return self.vectors * keep[:, None, :]
-
-    def projector(self) -> Tensor:
-        """(H, D, D) onto the first `rank` vectors of each head."""
-        basis = self.basis()
-        return basis @ basis.mT
-
-
-@dataclass(frozen=True)
-class LayerProjection:
-    """One layer. positive spans P+; negative spans the complement of P- (a tail is stored as the head it complements).
-
-    shift (H,): mean over answer tokens of ||k+ - k-||_2. relative_shift (H,): the same over the mean norm of the
-    neutral key, which has no unit. NaN where unknown. present (H,) bool: False for a head the source left out.
-    scale (H,): factor of the gain in each head, above 0, which its makers chose; 1 where they chose none.
-    """
-
-    positive: Factors
-    negative: Factors | None
-    shift: Tensor
-    relative_shift: Tensor
-    present: Tensor
-    scale: Tensor
 
 
 @dataclass(frozen=True)
@@ -152,7 +113,7 @@ class Projection:
         parts = dict(self.parts)
         for layer, row in scale.items():
             part, fresh = self.part(layer), torch.tensor(row, dtype=torch.float32)
-            if fresh.shape != part.scale.shape or not _is_scale(fresh):
+            if fresh.shape != part.scale.shape or not is_scale(fresh):
                 raise ValueError(
                     f"scale of layer {layer} is {list(row)}; wanted {len(part.scale)} finite numbers above 0"
                 )
@@ -172,6 +133,7 @@ class Projection:
                 self.parts[layer],
                 positive=draw(self.parts[layer].positive),
                 negative=None if (tail := self.parts[layer].negative) is None else draw(tail),
+                baseline=None,
             )
             for layer in self.layers
         }
@@ -207,11 +169,7 @@ class Projection:
         """Write safetensors: tensors by layer, and the header as JSON in the metadata. Under its name only once it is whole."""
         tensors: dict[str, Tensor] = {}
         for layer in self.layers:
-            part, at = self.parts[layer], f"layers.{layer}"
-            tensors |= {f"{at}.{key}": getattr(part, key) for key in ("shift", "relative_shift", "present", "scale")}
-            for channel, factors in (("positive", part.positive), ("negative", part.negative)):
-                if factors is not None:
-                    tensors |= {f"{at}.{channel}.{key}": getattr(factors, key) for key in ("values", "rank", "vectors")}
+            tensors |= {f"layers.{layer}.{key}": tensor for key, tensor in self.parts[layer].tensors().items()}
         header = {**self.header, "format": FORMAT, "layers": list(self.layers)}
         whole = Path(path)
         fresh = whole.with_name(f"{whole.name}.part")
@@ -238,7 +196,7 @@ class Projection:
                     )
                 if wrong := problem({**dict.fromkeys(NEEDED), **header}):
                     raise TypeError(wrong)
-                parts = {layer: _part(file, f"layers.{layer}", header["format"]) for layer in header["layers"]}
+                parts = {layer: read(file, layer, header["format"]) for layer in header["layers"]}
         except (SafetensorError, KeyError, TypeError, RecursionError, json.JSONDecodeError) as error:
             raise ValueError(f"{path} is not a projection of seka ({type(error).__name__}: {error})") from None
         return cls(parts, header)
@@ -271,52 +229,3 @@ def _other_weights(ours: Mapping[str, list[float]], theirs: Mapping[str, list[fl
         if a.shape != b.shape or not torch.allclose(a, b, rtol=2**-8, atol=1e-6):
             return name
     return ""
-
-
-def _is_scale(values: Tensor) -> bool:
-    return bool((values.isfinite() & (values > 0)).all())
-
-
-def _are_orthonormal(vectors: Tensor, rank: Tensor) -> bool:
-    """Whether each head's columns are; beyond its rank they may be zeros. Up to the rounding of bfloat16."""
-    gram = vectors.double().mT @ vectors.double()
-    blank = (torch.arange(vectors.shape[-1]) >= rank[:, None]) & (vectors == 0).all(1)
-    return torch.allclose(gram, torch.diag_embed((~blank).double()), rtol=0, atol=1.1e-2)
-
-
-def _part(file: Any, at: str, version: int) -> LayerProjection:
-    names = set(file.keys())
-
-    def factors(channel: str) -> Factors:
-        values, rank, vectors = (file.get_tensor(f"{at}.{channel}.{key}") for key in ("values", "rank", "vectors"))
-        (heads, width), stored = (*values.shape, 0, 0)[:2], vectors.shape[-1] if vectors.dim() == 3 else 0
-        fits = values.dim() == 2 and vectors.shape[:2] == values.shape and rank.shape == (heads,)
-        kinds = values.is_floating_point() and vectors.is_floating_point() and rank.dtype == torch.int64
-        if not kinds or not fits or not stored <= width or not bool(((rank >= 0) & (rank <= stored)).all()):
-            raise ValueError(
-                f"{at}.{channel}: values {tuple(values.shape)}, rank {tuple(rank.shape)} of {rank.tolist()} and "
-                f"vectors {tuple(vectors.shape)} do not belong together; wanted (H, D), (H,) int64, (H, D, R)"
-            )
-        if not bool(vectors.isfinite().all()):
-            raise ValueError(f"{at}.{channel}: the vectors hold NaN or infinity")
-        if not _are_orthonormal(vectors, rank):
-            raise ValueError(
-                f"{at}.{channel}: the vectors are not orthonormal; wanted singular vectors, zeros beyond the rank"
-            )
-        return Factors(values, rank, vectors)
-
-    shift, relative, present = (file.get_tensor(f"{at}.{key}") for key in ("shift", "relative_shift", "present"))
-    scale = file.get_tensor(f"{at}.scale") if version > 1 else torch.ones(len(present))
-    positive = factors("positive")
-    negative = factors("negative") if f"{at}.negative.values" in names else None
-    heads = positive.rank.shape
-    if present.dtype != torch.bool:
-        raise ValueError(f"{at}: present is {present.dtype}; wanted bool")
-    if any(each.shape != heads for each in (shift, relative, present, scale, *([negative.rank] if negative else []))):
-        raise ValueError(
-            f"{at}: shift {tuple(shift.shape)}, relative_shift {tuple(relative.shape)}, present {tuple(present.shape)} and "
-            f"scale {tuple(scale.shape)} do not belong together with the factors of {heads[0]} heads; wanted (H,) each"
-        )
-    if not scale.is_floating_point() or not _is_scale(scale):
-        raise ValueError(f"{at}: scale is {scale.tolist()}; wanted finite numbers above 0")
-    return LayerProjection(positive, negative, shift, relative, present, scale.float())

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from seka.factors import Factors, LayerProjection
 from seka.fingerprint import fingerprint
-from seka.projections import STORED, Factors, LayerProjection, Projection
+from seka.projections import STORED, Projection
 from seka.sites import Site, sites
 
 

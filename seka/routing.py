@@ -18,8 +18,10 @@ from seka.fingerprint import fingerprint
 from seka.layers import CHOICES, is_choice
 from seka.projections import Projection
 
-SCORES = ("energy", "signed")
+SCORES = ("energy", "relative", "signed")
 WAYS = ("online", "two_pass")
+LEAST = 1e-12
+"""Mean energy that nothing is divided by: so little is rounding."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,10 @@ class Router:
     experts: {name: Projection}, all of one model and of the same layers.
     top: K leading vectors used of each expert, whatever its rank.
     score: "energy", sum_k s_k (q.u_k)^2 / (||q||^2 sum_k s_k), which no sign and no scale of an expert's moments can
-        change; or "signed", the paper's sum_k s_k (q.u_k), with vectors turned at learning time so that the mean
-        relevant key projects positively.
+        change; "relative", the energy over its mean on the prompts of the experts' baselines (`seka.with_baselines`), so
+        that an expert whose vectors every query lies near is not picked for every prompt by that (one without a baseline
+        counts with the mean of the others'); or "signed", the paper's sum_k s_k (q.u_k), with vectors turned at learning
+        time so that the mean relevant key projects positively.
     sharpness: exponent b of (|a| / max|a|)^b, the sign kept. 1 is the paper's; more of it leaves less to experts that fit
         the prompt less, which matters where experts resemble each other and their scores lie close together.
     way: "online" weighs within the one pass, by queries that lower steered layers have already touched; "two_pass"
@@ -105,6 +109,14 @@ class Router:
                         f"expert {name!r} has no singular values (layer {layer}), so it cannot be weighed; use it alone, "
                         "or convert the published *_svd.pt file instead"
                     )
+        if score == "relative":
+            bare = [n for n in self.layers if all(e.part(n).baseline is None for e in self.experts.values())]
+            if bare:
+                raise ValueError(
+                    f"no expert has a baseline in layers {bare}, so score='relative' has nothing to compare with; measure "
+                    "some with seka.with_baselines, or use score='energy'"
+                )
+        self._usual = {layer: self._mean_energy(layer) for layer in self.layers} if score == "relative" else {}
 
     @classmethod
     def load(
@@ -168,6 +180,23 @@ class Router:
         rows = [expert.part(layer).positive.values[:, : self.top].nan_to_num(0.0) for expert in self.experts.values()]
         return torch.stack(rows)
 
+    def usual(self, layer: int) -> Tensor | None:
+        """(E, H) float64 mean energy of every expert on its baseline's prompts; None for a score that does not ask for it.
+
+        The mean of the others where an expert has no baseline or leaves the head out; 1 where that is unknown, too.
+        """
+        return self._usual.get(layer)
+
+    def _mean_energy(self, layer: int) -> Tensor:
+        parts = [expert.part(layer) for expert in self.experts.values()]
+        values = self.values(layer).double()
+        unknown = torch.full((values.shape[1], self.top), torch.nan)
+        rows = torch.stack([unknown if part.baseline is None else part.baseline[:, : self.top] for part in parts])
+        present = torch.stack([part.present for part in parts])
+        found = (rows * values).sum(-1) / values.sum(-1)
+        found = torch.where(present & (found > LEAST), found, torch.nan)
+        return torch.where(found.isnan(), found.nanmean(0), found).nan_to_num(1.0)
+
 
 def threshold(projection: Projection, layer: int, min_shift: float, name: str = "") -> Tensor:
     """(H,) bool: heads that are present and whose relative shift reaches `min_shift`. ValueError where it is unknown."""
@@ -183,20 +212,41 @@ def threshold(projection: Projection, layer: int, min_shift: float, name: str = 
     return part.present & (part.relative_shift >= min_shift)
 
 
+def shares(query: Tensor, vectors: Tensor) -> Tensor:
+    """(B, E, H, K) of (q.u)^2 / ||q||^2, of queries (B, Q, D) and vectors (E, H, D, K); 0 for a query of length 0.
+
+    The query heads that share a KV head are averaged.
+    """
+    shared = query.unflatten(1, (vectors.shape[1], -1)).mean(2)
+    norm = shared.square().sum(-1)[:, None, :, None]
+    return torch.einsum("bhd,ehdk->behk", shared, vectors).square() / torch.where(norm > 0, norm, 1.0)
+
+
 def weigh(
-    query: Tensor, vectors: Tensor, values: Tensor, allowed: Tensor, score: str, sharpness: float = 1.0
+    query: Tensor,
+    vectors: Tensor,
+    values: Tensor,
+    allowed: Tensor,
+    score: str,
+    sharpness: float = 1.0,
+    usual: Tensor | None = None,
 ) -> Tensor:
     """(B, E, H) coefficients (|a| / max|a|)^sharpness with the sign of a.
 
-    query (B, Q, D), vectors (E, H, D, K), values (E, H, K), allowed (E, H). The query heads that share a KV head are averaged.
+    query (B, Q, D), vectors (E, H, D, K), values (E, H, K), allowed (E, H), usual (E, H): what energies are divided by, given
+    where the score is "relative" and nowhere else. The query heads that share a KV head are averaged.
     """
-    shared = query.unflatten(1, (vectors.shape[1], -1)).mean(2)
-    dots = torch.einsum("bhd,ehdk->behk", shared, vectors)
+    if (usual is None) == (score == "relative"):
+        given = "no mean energies" if usual is None else "mean energies"
+        raise ValueError(f"score {score!r} was given {given}; wanted some for 'relative', and for it alone")
     if score == "signed":
-        raw = (dots * values).sum(-1)
+        shared = query.unflatten(1, (vectors.shape[1], -1)).mean(2)
+        raw = (torch.einsum("bhd,ehdk->behk", shared, vectors) * values).sum(-1)
     else:
-        scale = shared.square().sum(-1)[:, None, :] * values.sum(-1)
-        raw = (dots.square() * values).sum(-1) / torch.where(scale > 0, scale, 1.0)
+        mass = values.sum(-1)
+        raw = (shares(query, vectors) * values).sum(-1) / torch.where(mass > 0, mass, 1.0)
+    if usual is not None:
+        raw = raw / usual
     raw = raw * allowed
     largest = raw.abs().amax(1, keepdim=True)
     share = raw / torch.where(largest > 0, largest, 1.0)

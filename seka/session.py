@@ -169,7 +169,10 @@ class Session:
         known = (router.vectors(site.layer), router.values(site.layer))
         vectors, values = (t[:, site.held].to(query.device, kind) for t in known)
         allowed = next(iter(group.rows.values())).allowed[site.layer][:, site.held].to(query.device)
-        return site.whole(weigh(query.to(kind), vectors, values, allowed, router.score, router.sharpness), 2)
+        usual = router.usual(site.layer)
+        if usual is not None:
+            usual = usual[:, site.held].to(query.device, kind)
+        return site.whole(weigh(query.to(kind), vectors, values, allowed, router.score, router.sharpness, usual), 2)
 
     def _look_ahead(self, group: Group) -> None:
         """Queries of an unsteered pass of the decoder, no vocabulary logits."""

@@ -86,12 +86,15 @@ class Plan:
             for m, expert in enumerate(self.experts):
                 if (m, layer, head) in self.absent or not self.acts(layer, head):
                     continue
-                factors, value, mass = expert.parts[layer].positive, 0.0, 0.0
+                factors, value, mass, usual = expert.parts[layer].positive, 0.0, 0.0, 0.0
                 for k in range(self.top):
                     s, dot = float(factors.values[head, k]), float(q @ factors.vectors[head, :, k].double())
-                    value += s * dot**2 if self.score == "energy" else s * dot
+                    value += s * dot if self.score == "signed" else s * dot**2
                     mass += s
-                alpha[m, head] = value / (float(q @ q) * mass) if self.score == "energy" else value
+                    if (baseline := expert.parts[layer].baseline) is not None:
+                        usual += s * float(baseline[head, k])
+                size = {"signed": 1.0, "energy": float(q @ q) * mass, "relative": float(q @ q) * usual}[self.score]
+                alpha[m, head] = value / size
             largest = float(alpha[:, head].abs().max())
             if largest:
                 alpha[:, head] /= largest

@@ -10,14 +10,9 @@ from seka.miniature.measures.evaluate import Rate
 from seka.miniature.measures.figures import MATCHING, SECTIONS
 
 PLAIN = ("the first", "the less likely", "the corpus's", "any of them")
+IGNORED = ("ignored one loses", "another statement wins")
 COUNTED = {
-    "rivals": (
-        "first one marked",
-        "less likely one marked",
-        "both ways",
-        "ignored one loses",
-        "another statement wins",
-    ),
+    "rivals": ("first one marked", "less likely one marked", "both ways"),
     "one": ("marked",),
     "sentences": ("right sentence marked", "right ones kept", "another sentence marked"),
 }
@@ -35,11 +30,10 @@ def rate(hits: int, n: int = 500) -> dict[str, Any]:
 
 def entry(task: t.Task, hits: int = 450) -> dict[str, Any]:
     """One task's figures, the same rate in all of them; without steering a third."""
-    whole = ("ignored one loses", "another statement wins") if task.whole else ()
     rivals = task.count == "rivals" or task.kind == "several"
     plain = PLAIN if rivals else PLAIN[2:]
     found = {"none": {name: rate(task.n // 3, task.n) for name in plain}}
-    figures = [name for name in COUNTED[task.count] if name not in whole]
+    figures = COUNTED[task.count] + (IGNORED if task.ignoring else ())
     marked = {name: rate(hits * task.n // t.N, task.n) for name in figures}
     return found | {way: copy.deepcopy(marked) for way in task.ways if way != "none"}
 
@@ -66,7 +60,7 @@ def invented() -> dict[str, Any]:
     sections = {
         "strength": {
             "experts": dict.fromkeys((*NAMES, "pooled"), 0.2),
-            "router": {"gain": 0.2, "sharpness": 8.0},
+            "router": {"gain": 0.2, "score": "relative", "sharpness": 8.0},
             "layers": "0:1;2:0,1",
             "scales": SCALES,
             "gains": dict.fromkeys(STEERED, 0.2),
@@ -155,18 +149,17 @@ def recipes() -> dict[str, Any]:
             "perplexity": {"n": 100, "multiple": 1.01, "low": 1.005, "high": 1.015},
         }
 
-    strength = {"gain": 0.2, "sharpness": 8.0, "layers": "last2"}
+    strength = {"gain": 0.2, "score": "relative", "sharpness": 8.0, "layers": "last2"}
     return {"rows": 200, "strength": strength, "runs": {"a": run(0.8), "b": run(0.7, seed=7)}}
 
 
 def chosen() -> dict[str, Any]:
     """What experts_figures.json may hold."""
     scored = {"gain": 0.2, "scores": {"0.1": 0.5, "0.2": 0.9}, "perplexity": {"0.2": 1.01}}
-    tried = {"8": {**scored, "score": 0.9, "matching": {"hits": 300, "n": 400}}}
     return {
         "rows": 100,
         "layers": "0:1;2:0,1",
         "scales": SCALES,
         "experts": {name: {"triplets": 400, **scored} for name in (*NAMES, "pooled")},
-        "router": {"sharpness": 8.0, "gain": 0.2, "tried": tried},
+        "router": {"score": "relative", "sharpness": 8.0, **scored},
     }

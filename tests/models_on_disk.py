@@ -13,10 +13,10 @@ import seka
 EVIL = "<img src=x onerror=window.hacked=1>"
 
 
-def tiny(folder: Path) -> dict[str, str]:
+def tiny(folder: Path, layers: int = 32) -> dict[str, str]:
     """A random model that never ends by itself, with two experts strong enough to change its answers, and deep enough
     to be caught while it writes; the environment for it."""
-    model, tokenizer = build_model("qwen3", torch.float32, layers=32), build_tokenizer()
+    model, tokenizer = build_model("qwen3", torch.float32, layers=layers), build_tokenizer()
     return _saved(folder, model, tokenizer, gain=4.0)
 
 

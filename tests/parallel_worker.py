@@ -29,7 +29,11 @@ NEW = 5
 LETTERS = "abc"
 
 CASES = ("strong", "weak, both channels", "a head of the first process", "heads of the last process")
-ROUTERS: dict[str, dict[str, Any]] = {"online": {}, "two_pass": {"way": "two_pass", "score": "signed"}}
+ROUTERS: dict[str, dict[str, Any]] = {
+    "online": {},
+    "two_pass": {"way": "two_pass", "score": "signed"},
+    "relative": {"score": "relative"},
+}
 
 
 def options(case: str, projection: Projection, gain: float) -> dict[str, Any]:
@@ -78,6 +82,8 @@ def results(family: str, folder: Path, task: dict[str, Any]) -> dict[str, Any]:
         torch.manual_seed(3)
         answer = seka.generate(model, tokenizer, prompts[0], cases["strong"], max_new_tokens=NEW, **mode)
         out[name] = list(answer.ids)
+    based = seka.with_baselines(model, tokenizer, experts, prompts)
+    out["baselines"] = {name: {n: part.baseline for n, part in expert.parts.items()} for name, expert in based.items()}
     triplets = [seka.Triplet(*each) for each in task["triplets"]]
     learnt = seka.learn(model, tokenizer, triplets, min_attention_ratio=0.1)
     learnt.save(folder / f"{family}.learnt.{torch.distributed.get_rank()}.safetensors")

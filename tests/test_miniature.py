@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -13,12 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerFast
 
-from seka import Projection, miniature
+from seka import Projection, Steering, miniature, with_baselines
+from seka.miniature import scales
 from seka.miniature.batches import Stream, alone, collate, skipping
 from seka.miniature.corpus.sentences import unwrap, wrap
-from seka.miniature.measures import evaluate
+from seka.miniature.measures import evaluate, matching
+from seka.miniature.measures.tasks import UNSEEN
 from seka.miniature.model import IGNORED, Network, Shape, adopt, document_mask, export
-from seka.miniature.strength import GAINS, SHARPNESS
+from seka.miniature.strength import GAINS
 from seka.miniature.tokenizer import train_tokenizer
 from seka.miniature.train import Recipe, Run, rate, shares, ship, train
 
@@ -201,7 +204,38 @@ def test_experts_fit_the_model_and_recommend_a_gain(shipped):
     assert router.names == tuple(mixed)
     assert router.recommended_gain == router.gain
     assert router.gain in GAINS
-    assert router.sharpness in SHARPNESS
+    assert (router.score, router.sharpness) == (scales.SCORE, scales.SHARPNESS)
+
+
+def test_baselines_are_those_of_prompts_of_every_kind_with_nothing_marked(shipped):
+    """As the shipped files hold them; what a baseline is, test_baselines.py says."""
+    model, tokenizer = shipped
+    prompts = matching.usual(tokenizer)
+    kinds = [evaluate.draw(kind, 100, evaluate.VALIDATION, tokenizer, UNSEEN) for kind in matching.MATCHING.values()]
+    assert [prompt.text for prompt in prompts] == [row.case.prompt for rows in kinds for row in rows]
+    assert not any(prompt.spans for prompt in prompts)
+    experts = miniature.router().experts
+    found = with_baselines(model, tokenizer, experts, prompts)
+    for name, expert in experts.items():
+        for layer, part in expert.parts.items():
+            assert torch.allclose(part.baseline, found[name].part(layer).baseline, atol=1e-4)
+
+
+def test_the_router_tells_prompts_apart(shipped):
+    """An expert's share is largest on the prompts that are like its triplets, and none leads on more than half of all."""
+    model, tokenizer = shipped
+    steering = Steering(model, miniature.router())
+    found = {}
+    for name, kind in matching.MATCHING.items():
+        rows = evaluate.draw(kind, 40, f"{evaluate.VALIDATION}, routing", tokenizer, UNSEEN)
+        found[name] = matching.shares(tokenizer, [row.marked(row.less_likely) for row in rows], steering)
+    mean = {
+        name: {kind: sum(share[name] for share in some) / len(some) for kind, some in found.items()} for name in found
+    }
+    assert {name: max(kinds, key=kinds.__getitem__) for name, kinds in mean.items()} == {name: name for name in found}
+    led = Counter(max(share, key=share.__getitem__) for some in found.values() for share in some)
+    assert set(led) == set(found)
+    assert max(led.values()) <= led.total() / 2
 
 
 def test_wilson_interval_agrees_with_its_definition():

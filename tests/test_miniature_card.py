@@ -12,8 +12,9 @@ import pytest
 from cards import between, chosen, invented, rate, recipes, training
 
 from seka.__main__ import main
-from seka.miniature import card, check, findings, tables, targets
+from seka.miniature import card, check, findings, scales, tables, targets
 from seka.miniature.check import differences
+from seka.miniature.measures import tasks
 from seka.miniature.render import render
 from seka.miniature.tables import stages
 
@@ -179,6 +180,9 @@ def test_words_for_the_agreement_of_maps(sections, r, words, told):
         ((50, 51, 54), "hardly depends"),
         ((80, 55, 80), "is a U"),
         ((80, 70, 60), "better at the beginning"),
+        ((74, 70, 66), "without a clear shape"),
+        ((60, 90, 83), "worst at the beginning and best between the ends"),
+        ((83, 40, 50), "better at the beginning than at the end, and worst between them"),
         ((60, 70, 80), "better at the end"),
         ((70, 90, 71), "without a clear shape"),
     ],
@@ -188,6 +192,19 @@ def test_words_for_the_shape_over_positions(sections, hits, shape):
         name = f"long passage, at {place} %"
         sections = changed(sections, "tasks", name, "none", "the corpus's", to=rate(count, 100))
     assert shape in findings.places(sections["tasks"])
+
+
+def test_rows_that_scales_are_found_on_are_told_with_their_weights(monkeypatch):
+    kinds = ((tasks.instructions, tasks.UNSEEN, 2, True, 1.0), ("conflict", tasks.NOWHERE, 1, False, 2.5))
+    monkeypatch.setattr(scales, "KINDS", kinds)
+    assert findings.climbed() == "2 of `instructions` (1) and 1 of `conflict` in unseen wordings (2.5)"
+
+
+def test_a_side_effect_that_is_surely_another_one_is_told(sections):
+    assert findings.off_target(sections["spread"]) == ""
+    far = {"value": 0.08, "low": 0.0555, "high": 0.106}
+    said = findings.off_target(changed(sections, "spread", "ways", "random subspace", "side effect", to=far)["spread"])
+    assert said == "On test rows the side effect is surely another one for `random subspace` 0.080 (0.056-0.106)."
 
 
 def test_tasks_that_no_target_asks_for_in_unseen_wordings_are_told_beside_their_own(sections):

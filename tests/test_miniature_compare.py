@@ -30,7 +30,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     monkeypatch.setattr(compare, "path", lambda: tmp_path)
     monkeypatch.setattr(compare, "STORIES", 4)
     monkeypatch.setattr(compare, "TASKED", ("conflict", "one against 3", "instructions"))
-    monkeypatch.setattr(compare, "learnt", partial(learnt, count=8))
+    monkeypatch.setattr(compare, "learnt", partial(learnt, count=8, n=2))
     model, tokenizer = miniature.load()
     told = (miniature.path() / "training_figures.json").read_text(encoding="utf-8")
     folders = [tmp_path / name for name in ("whole", "broken")]
@@ -54,10 +54,11 @@ def test_what_is_counted_is_what_one_prompt_at_a_time_says(runs: list[Path], tmp
     given = miniature.router()
     assert kept["strength"] == {
         "gain": given.recommended_gain,
+        "score": given.score,
         "sharpness": given.sharpness,
         "layers": given.recommended_layers,
     }
-    fresh = learnt(model, tokenizer, 8)
+    fresh = learnt(model, tokenizer, 8, 2)
     experts = {
         name: replace(
             fresh[name],
@@ -65,7 +66,7 @@ def test_what_is_counted_is_what_one_prompt_at_a_time_says(runs: list[Path], tmp
         )
         for name, shipped in given.experts.items()
     }
-    router = Router(experts, sharpness=given.sharpness)
+    router = Router(experts, sharpness=given.sharpness, score=given.score)
     steering = Steering(model, router, positive=given.recommended_gain, layers=given.recommended_layers)
     whole, broken = kept["runs"]["whole"], kept["runs"]["broken"]
     for name, entry in whole["tasks"].items():

@@ -156,8 +156,14 @@ def test_differences_are_paired():
 
 
 def test_a_strength_is_found_where_the_effect_is_as_asked_for():
-    assert sideeffects.matched(lambda gain: gain**2, 0.09) == pytest.approx(0.3, rel=0.01)
+    asked: list[float] = []
+    assert sideeffects.matched(lambda gain: asked.append(gain) or gain**2, 0.09) == pytest.approx(0.3)
+    assert len(asked) <= 7
+    gain = sideeffects.matched(lambda gain: gain**2 / (1 + gain), 0.05)
+    assert gain**2 / (1 + gain) == pytest.approx(0.05, rel=0.005)
+    assert sideeffects.matched(lambda gain: gain > 0.3, 0.5) == pytest.approx(0.3, rel=0.25)
     assert sideeffects.matched(lambda gain: 0.01, 0.09) == 8.0
+    assert sideeffects.matched(lambda gain: 1.0, 0.09) == 0.01
 
 
 def test_perplexity_of_stories_as_a_loop_over_them():
@@ -260,6 +266,7 @@ def test_key_scaling_is_scaling_of_whole_keys():
             matrices = control.positive(layer)
             assert torch.equal(matrices, torch.eye(matrices.shape[-1]).expand_as(matrices))
             assert control.part(layer).negative is None
+            assert control.part(layer).baseline is None  # those are of the learnt vectors
 
 
 def test_rows_leave_room_for_their_answers(tokenizer):

@@ -11,6 +11,7 @@ import pytest
 from seka import miniature
 from seka.miniature import strength
 from seka.miniature.corpus import (
+    asking,
     cases,
     documents,
     instructions,
@@ -117,6 +118,26 @@ def test_relations_say_what_the_grammar_needs():
         for wording in relation.ask.train + relation.ask.held:
             assert "{X}" in wording, wording
             assert "{V}" not in wording, wording
+
+
+def test_training_alone_is_asked_more_questions(monkeypatch):
+    """What measures is drawn as ever, whatever training's chance of a cue is."""
+
+    def drawn() -> tuple[object, ...]:
+        every = [
+            documents.cases(kind, 40, "validation", 0, tasks.UNSEEN) for kind in ("conflict", "several", "passage")
+        ]
+        return *every, misses.misses("validation", 10), sideeffects.stories("validation", 10)
+
+    def asked() -> int:
+        return sum(bool(case.context) for case in documents.cases("several", 60, "validation", 0, TRAINING))
+
+    known, usual = drawn(), asked()
+    monkeypatch.setattr(asking, "CUED_IN_TRAINING", 0.0)
+    assert asked() == 60
+    assert drawn() == known
+    monkeypatch.setattr(asking, "CUED_IN_TRAINING", asking.CUED)
+    assert asked() < usual < 60
 
 
 @pytest.mark.parametrize("name", tasks.TASKS)

@@ -174,6 +174,15 @@ def test_routing_is_that_by_hand_and_whole_on_every_process(case: Case, name: st
     assert all((found[name] - found["plain"]).abs().max() > 1e-3 for found in case.found)
 
 
+def test_baselines_are_those_of_one_process(case: Case) -> None:
+    experts = dict(zip(LETTERS, case.experts, strict=True))
+    prompts = [seka.Prompt.marked(text) for text in PROMPTS]
+    for name, expert in seka.with_baselines(case.model, build_tokenizer(), experts, prompts).items():
+        for layer, part in expert.parts.items():
+            for found in case.found:
+                torch.testing.assert_close(found["baselines"][name][layer], part.baseline, rtol=0, atol=1e-6)
+
+
 def test_rows_are_steered_each_their_own_way(case: Case) -> None:
     strong, router = Plan(case.experts[:1], case.gain), Plan(case.experts, case.gain, score="energy")
     check_logits(case, "rows", [strong, None, router])

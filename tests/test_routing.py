@@ -30,7 +30,7 @@ from seka.sites import sites
 from seka.tokens import Tokens
 
 WAYS = ("online", "two_pass")
-SCORES = ("energy", "signed")
+SCORES = ("energy", "relative", "signed")
 
 
 def without(projection: Projection, layer: int, head: int, nan: bool = False) -> Projection:
@@ -157,8 +157,12 @@ def test_the_length_of_the_query_does_not_matter(qwen: Any) -> None:
     allowed = torch.ones((3, HEADS), dtype=torch.bool)
     for score in SCORES:
         one, other = (
-            weigh(query * scale, router.vectors(0), router.values(0), allowed, score) for scale in (1.0, 37.0)
-        )
+            weigh(
+                query * scale, router.vectors(0), router.values(0), allowed, score,
+                usual=Router(experts(qwen), score=score).usual(0),
+            )
+            for scale in (1.0, 37.0)
+        )  # fmt: skip
         torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
     nothing = weigh(query * 0, router.vectors(0), router.values(0), allowed, "energy")
     assert not nothing.any()  # no NaN from a query of length 0
@@ -213,12 +217,13 @@ def test_min_shift_filters_each_expert_by_itself(qwen: Any, tokens: Tokens) -> N
     )
 
 
-def test_a_head_that_no_expert_has_is_not_steered(qwen: Any, tokens: Tokens) -> None:
+@pytest.mark.parametrize("score", SCORES)
+def test_a_head_that_no_expert_has_is_not_steered(qwen: Any, tokens: Tokens, score: str) -> None:
     known = {name: without(expert, 1, 0, nan=True) for name, expert in experts(qwen).items()}
-    steering = Steering(qwen, Router(known), 5.0)
+    steering = Steering(qwen, Router(known, score=score), 5.0)
     assert steering.selected[1].tolist() == [False, True]
-    out, routing = routed(qwen, tokens, Router(known), 5.0)
+    out, routing = routed(qwen, tokens, Router(known, score=score), 5.0)
     assert not routing.coefficients[1][:, :, 0].any()
-    named = Steering(qwen, Router(experts(qwen)), 5.0, heads={0: [0, 1], 1: [1], 2: [0, 1]})
+    named = Steering(qwen, Router(experts(qwen), score=score), 5.0, heads={0: [0, 1], 1: [1], 2: [0, 1]})
     with named.on(tokens):
         torch.testing.assert_close(forward(qwen, tokens).logits, out, rtol=0, atol=close("qwen3"))

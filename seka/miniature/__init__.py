@@ -57,7 +57,7 @@ def alone() -> dict[str, Path]:
 
 
 def router() -> Router:
-    """The router over `experts()`, with the sharpness and the gain that were chosen for it."""
+    """The router over `experts()`, with the settings that were chosen for it."""
     from seka.routing import Router
 
     return Router.load(projections() / NAME)

@@ -16,7 +16,7 @@ from seka.miniature.measures.tasks import MOST
 TOLERANCE = 0.005
 """How far a rate, and any other number without a tolerance of its own, may be from what is stored: half a point."""
 GAIN = 0.02
-"""The same for a gain, as a share of it: a matched one is known to about a hundredth of itself."""
+"""The same for a gain, as a share of it: rounding moves the effects at the bounds that a matched one lies between."""
 CORRELATION = 0.02
 """The same for the rank correlation: heads that nearly tie may change places with another processor's rounding."""
 DERIVED = ("furthest apart",)
@@ -68,7 +68,7 @@ def unfit(figures: dict[str, Any]) -> list[str]:
     chosen = json.loads((path() / "experts_figures.json").read_text(encoding="utf-8"))
     told = {
         "experts": {key: entry["gain"] for key, entry in chosen["experts"].items()},
-        "router": {key: chosen["router"][key] for key in ("gain", "sharpness")},
+        "router": {key: chosen["router"][key] for key in ("gain", "score", "sharpness")},
         **{key: chosen[key] for key in ("layers", "scales")},
     }
     used = figures["sections"].get("strength", {})

@@ -42,7 +42,7 @@ Rows = dict[str, list[Row]]
 def compare(folders: Sequence[Path], n: int, report: Report = lambda line: None) -> dict[str, Any]:
     """{"rows", "strength", "runs": {folder's name: its figures}} of runs that `train` made, `n` rows of each task.
 
-    Gain, scales, sharpness and heads are those of the shipped router. Each mean and each difference to the best mean has
+    Gain, scales, score, sharpness and heads are those of the shipped router. Each mean and each difference to the best mean has
     the 95 % interval of a bootstrap over rows, the difference that of a paired one. ValueError for n < 1, for folders of
     one name, for one without a run, and for runs whose tokenizers draw other rows.
     """
@@ -74,7 +74,12 @@ def compare(folders: Sequence[Path], n: int, report: Report = lambda line: None)
     best = max(runs, key=lambda name: runs[name]["mean"]["value"])
     for name, mine in hits.items():
         runs[name]["difference to the best"] = interval({task: mine[task] - hits[best][task] for task in tasks})
-    strength = {"gain": given.recommended_gain, "sharpness": given.sharpness, "layers": given.recommended_layers}
+    strength = {
+        "gain": given.recommended_gain,
+        "score": given.score,
+        "sharpness": given.sharpness,
+        "layers": given.recommended_layers,
+    }
     return {"rows": n, "strength": strength, "runs": runs}
 
 
@@ -112,7 +117,7 @@ def adaptive(model: Any, tokenizer: Any, given: Router) -> Steering:
     }
     found = learnt(model, tokenizer)
     experts = {name: found[name].scaled(scale) for name, scale in scales.items()}
-    mixed = Router(experts, sharpness=given.sharpness)
+    mixed = Router(experts, sharpness=given.sharpness, score=given.score)
     return Steering(model, mixed, positive=given.recommended_gain, layers=given.recommended_layers)
 
 

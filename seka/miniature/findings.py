@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seka import effects
+from seka.miniature import scales
+from seka.miniature.measures.evaluate import Make
 from seka.miniature.measures.tasks import TASKS, WORDED
 from seka.miniature.targets import DEFAULT, FLAT, HARMLESS, apart, by_position, value, verdicts
 
@@ -74,6 +76,18 @@ def against_scaling(spread: Mapping[str, Any]) -> str:
     )
 
 
+def off_target(spread: Mapping[str, Any]) -> str:
+    """Ways whose harm on test rows is surely not the one that their strengths were set for; "" where none is."""
+    off = [
+        f"`{name}` {harm['value']:.3f} ({harm['low']:.3f}-{harm['high']:.3f})"
+        for name, way in spread["ways"].items()
+        if way["gain"] is not None
+        for harm in (way["side effect"],)
+        if not harm["low"] <= spread["target"] <= harm["high"]
+    ]
+    return f"On test rows the side effect is surely another one for {listed(off)}." if off else ""
+
+
 def agreement(heads: Mapping[str, Any]) -> str:
     """How far the two maps of the heads agree, and where they disagree most."""
     r = heads["rank correlation"]
@@ -112,14 +126,26 @@ def long(sheet: Mapping[str, Any]) -> str:
 def places(tasks: Mapping[str, Any]) -> str:
     """What an unsteered answer's dependence on the sentence's position looks like."""
     rates = by_position(tasks, "none")
-    first, *middle, last = (value(rate) for rate in rates.values())
-    inner = min(middle)
+    first, *middle, last = rates.values()
+    inner = min(middle, key=value)
+
+    def above(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+        """By more than their intervals reach."""
+        return bool(one["low"] > other["high"])
+
     if apart(rates) <= FLAT:
         shape = "hardly depends on the place"
-    elif first - inner > FLAT and last - inner > FLAT:
+    elif above(first, inner) and above(last, inner):
         shape = "is a U: worse in the middle than at both ends"
-    elif abs(first - last) > FLAT:
-        shape = f"slopes: better at the {'beginning' if first > last else 'end'}"
+    elif above(first, last) or above(last, first):
+        best, worst = ("beginning", "end") if above(first, last) else ("end", "beginning")
+        low, high = sorted((value(first), value(last)))
+        if value(inner) < low:
+            shape = f"is better at the {best} than at the {worst}, and worst between them"
+        elif max(map(value, middle)) > high:
+            shape = f"is worst at the {worst} and best between the ends"
+        else:
+            shape = f"slopes: better at the {best}"
     else:
         shape = "varies without a clear shape"
     marked = apart(by_position(tasks, DEFAULT))
@@ -176,3 +202,13 @@ def known(tasks: Mapping[str, Any]) -> str:
         f"Without steering the answer is one of the two statements' in {100 * seen:.0f} % of contradictions in wordings of "
         f"training and in {100 * unseen:.0f} % in unseen ones."
     )
+
+
+def climbed() -> str:
+    """The kinds of rows that scales are found on, how many of each in a step, and what each weighs."""
+
+    def told(kind: str | Make, wordings: bool, n: int, weight: float) -> str:
+        name = kind if isinstance(kind, str) else kind.__name__
+        return f"{n} of `{name}`{' in unseen wordings' if wordings else ''} ({weight:g})"
+
+    return listed([told(kind, options.wordings, n, weight) for kind, options, n, _, weight in scales.KINDS])

@@ -9,23 +9,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from seka.baselines import with_baselines
 from seka.experts import NAME
 from seka.layers import write_heads
 from seka.learn import learn
 from seka.miniature import ROOT, load, path, projections, scales
 from seka.miniature.corpus.ordinary import general
 from seka.miniature.corpus.triplets import COUNT, KINDS, triplets
-from seka.miniature.measures.evaluate import Rate, Row
-from seka.miniature.measures.matching import MATCHING, matching
+from seka.miniature.measures.matching import USUAL, usual
 from seka.miniature.measures.shipped import POOLED
-from seka.miniature.strength import HEADS, SHARPNESS, Strength, alone, choose_sharpness, rows, strength
+from seka.miniature.strength import rows, strength
 from seka.projections import Projection
 from seka.routing import Router
-from seka.steering import Steering
 
 
-def learnt(model: Any, tokenizer: Any, count: int = COUNT) -> dict[str, Projection]:
-    """An expert for each kind of triplet, and one of all kinds together, `count` triplets each."""
+def learnt(model: Any, tokenizer: Any, count: int = COUNT, n: int = USUAL) -> dict[str, Projection]:
+    """An expert for each kind of triplet, and one of all kinds together, `count` triplets each. The mixed ones have baselines,
+    on `n` prompts of each kind of `matching.MATCHING`."""
     given = {kind: triplets(kind, count) for kind in KINDS}
     given[POOLED] = [triplet for some in given.values() for triplet in some[: count // len(KINDS)]]
     about = {kind: f"about {what}" for kind, (_, what) in KINDS.items()} | {
@@ -36,22 +36,22 @@ def learnt(model: Any, tokenizer: Any, count: int = COUNT) -> dict[str, Projecti
         alike = sorted(some, key=lambda triplet: len(triplet.context))  # batches of similar lengths are padded less
         description = f"Learnt from {len(some)} questions {about[name]}."
         found[name] = learn(model, tokenizer, alike, name=name, description=description)
-    return found
+    return found | with_baselines(model, tokenizer, {kind: found[kind] for kind in KINDS}, usual(tokenizer, n))
 
 
 def make(
     model: Any, tokenizer: Any, folder: Path, n: int = 100, report: Callable[[str], None] = lambda line: None
 ) -> dict[str, Any]:
-    """Learn every expert, choose heads, scales, gains and sharpness on validation rows, save all in `folder`.
+    """Learn every expert, choose heads, scales and gains on validation rows, save all in `folder`.
 
-    n: rows of each task. Heads are chosen by the pooled expert and the mixture and are the same for all; scales are found
-    in the mixture for each expert, and for the pooled one alone. Returns what was measured, as plain values.
+    n: rows of each task. Scales are found in the mixture for each expert, which leaves the heads that act, the same for
+    all; then for the pooled one alone. Returns what was measured, as plain values.
     """
     given = rows(n, tokenizer)
     experts = learnt(model, tokenizer)
-    useful = alone(model, tokenizer, experts[POOLED], given)[:HEADS]
-    report(f"heads that are useful alone, the best first: {useful}")
-    own = scales.tune(model, tokenizer, {kind: experts[kind] for kind in KINDS}, useful, report=report)
+    parts = experts[POOLED].parts
+    every = [(layer, head) for layer, part in parts.items() for head in part.present.nonzero()[:, 0].tolist()]
+    own = scales.tune(model, tokenizer, {kind: experts[kind] for kind in KINDS}, every, report=report)
     heads = scales.acting(own)
     own |= scales.tune(model, tokenizer, {POOLED: experts[POOLED]}, heads, report=report)
     layers = write_heads({layer: [head for at, head in heads if at == layer] for layer, _ in heads})
@@ -72,41 +72,13 @@ def make(
             recommended_gain=found.gain, recommended_layers=layers, model="seka-miniature"
         )
         figures["experts"][name] = {"triplets": projection.header["triplets"]["used"], **found.written()}
-    figures["router"] = mixture(model, tokenizer, {kind: experts[kind] for kind in KINDS}, given, layers, report)
-    save(experts, {"layers": layers, **{name: figures["router"][name] for name in ("sharpness", "gain")}}, folder)
+    router = Router({kind: experts[kind] for kind in KINDS}, sharpness=scales.SHARPNESS, score=scales.SCORE)
+    found = strength(model, tokenizer, router, given, layers)
+    report(f"router: {found}")
+    weighed = {"score": router.score, "sharpness": router.sharpness}
+    figures["router"] = {**weighed, **found.written()}
+    save(experts, {"layers": layers, **weighed, "gain": found.gain}, folder)
     return figures
-
-
-def mixture(
-    model: Any,
-    tokenizer: Any,
-    experts: dict[str, Projection],
-    given: dict[str, list[Row]],
-    layers: str,
-    report: Callable[[str], None],
-) -> dict[str, Any]:
-    """Sharpness and gain of a router over the experts in `layers` or heads of them, and what each sharpness came to."""
-    found: dict[float, Strength] = {}
-    picked: dict[float, Rate] = {}
-    for sharpness in SHARPNESS:
-        router = Router(experts, sharpness=sharpness)
-        here = found[sharpness] = strength(model, tokenizer, router, given, layers)
-        rate = picked[sharpness] = matching(
-            tokenizer,
-            {expert: given[expert] for expert in MATCHING},
-            Steering(model, router, positive=here.gain, layers=layers),
-        )
-        report(f"router, sharpness {sharpness:g}: {here}; the matching expert {rate.hits} times of {rate.n}")
-    chosen = choose_sharpness(found)
-    tried = {
-        f"{sharpness:g}": {
-            **here.written(),
-            "score": round(here.score, 4),
-            "matching": {"hits": picked[sharpness].hits, "n": picked[sharpness].n},
-        }
-        for sharpness, here in found.items()
-    }
-    return {"sharpness": chosen, "gain": found[chosen].gain, "tried": tried}
 
 
 def save(experts: dict[str, Projection], settings: dict[str, Any], folder: Path) -> None:

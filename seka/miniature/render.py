@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from seka.miniature import findings, scales, tables
-from seka.miniature.corpus import cases, instructions
+from seka.miniature.corpus import asking, cases, instructions
 from seka.miniature.corpus.documents import LONGEST
 from seka.miniature.corpus.openings import SHARE
-from seka.miniature.corpus.replies import INSTRUCTIONS
+from seka.miniature.corpus.replies import INSTRUCTIONS, WORKED_OUT
 from seka.miniature.corpus.triplets import ASKED
 from seka.miniature.measures import misses
-from seka.miniature.strength import ALONE, FEW, HARM, HEADS, NOISE, PLATEAU, SCORED, STORIES, TALES
+from seka.miniature.measures.matching import USUAL
+from seka.miniature.strength import HARM, PLATEAU, SCORED, STORIES
 from seka.miniature.train import Recipe
 
 FRONT = """---
@@ -84,16 +85,20 @@ rows, by what fits scales and strengths (see Experts).
 - Without steering: how often the answer is that of *the first* statement, of *the less likely* one, *the corpus's*:
   of the one that the corpus goes by (in a passage: the right one), or *any of them*.
 - Ways: `adaptive` mixes the experts by the prompt's own query (AdaSEKA), `pooled` is one expert of all kinds of
-  triplets (SEKA), both at the strength that their files recommend. Controls at the strength of `pooled`, in the same
-  heads and at the same scales, which were found for the learnt subspace of `pooled` and not for theirs: `random
-  subspace`, of the same ranks in directions drawn once; `key scaling`, k' = (1 + g s) k, s being the head's scale.
+  triplets (SEKA), both at the strength that their files recommend. Controls are compared further below: `random
+  subspace`, of the ranks of `pooled` in directions drawn once; `key scaling`, k' = (1 + g s) k, s being the head's
+  scale. They act in the heads of `pooled` and at its scales, which were found for its learnt subspace and not for theirs.
 """
 ROUTING = f"""Each kind of prompt is like what one expert was learnt from (of instructions, {len(ASKED)} of the
 {len(INSTRUCTIONS)} kinds are asked about, and in all of them words say which one counts). An expert's share is its part
 in all coefficients of a prompt, over layers and heads, before its scales; test rows, the less likely statement marked.
+A score is the energy of the prompt's query in the expert's vectors over the mean of that energy on {USUAL} validation rows
+of each of these kinds (some of which choose gains as well; of them the prompts are read and no answer): how near an expert is
+to every prompt does not count, only how much nearer to this one than usual.
 """
 HARMS = """Perplexity of a story of the corpus's own kind that follows a marked statement of another matter, as a multiple of
-the unsteered one; test rows in words of training, the interval by the spread over stories.
+the unsteered one; test rows in words of training, the interval by the spread over stories. Controls act at the strength
+of `pooled`.
 """
 
 
@@ -159,15 +164,17 @@ def compared(recipes: Figures, training: Figures) -> str:
     strength, runs = recipes["strength"], recipes["runs"].values()
     kinds = {"the weights of an earlier stage" if run["recipe"].get("start") else "drawn weights" for run in runs}
     finished = any(tables.finished(run, training) for run in runs)
+    score = strength.get("score", "energy")  # before there was a choice
     went_on = " The one that was finished went on from there, at the rates of a longer budget." if finished else ""
     return f"""### Recipes and seeds
 
 `python -m seka miniature compare RUN ... --keep` compared short runs, which began with {findings.listed(sorted(kinds))}, on
-{recipes["rows"]} validation rows of each task. Experts were learnt on each run's model and mixed, all at sharpness
-{strength["sharpness"]:g} and gain {strength["gain"]:g} in `{strength["layers"]}`, the shipped router's at
-that time; side effects are therefore not equal (a story's perplexity, as under "Side effects", on validation
-rows). *read*: the unsteered answer is one of the rivals'. *followed*: the answer follows the mark, of two rivals in
-both directions, of more the less likely one; instructions by whole answers, the rest by first tokens. Both are means
+{recipes["rows"]} validation rows of each task. Experts were learnt on each run's model and mixed, all by
+`score="{score}"` at sharpness {strength["sharpness"]:g} and gain {strength["gain"]:g} in `{strength["layers"]}`, the shipped
+router's at that time; side effects are therefore not equal (a story's perplexity, as under "Side effects", on validation rows),
+and triplets are those of the corpus at that time.
+*read*: the unsteered answer is one of the rivals'. *followed*: the answer follows the mark, of two rivals in both
+directions, of more the less likely one; instructions by whole answers, the rest by first tokens. Both are means
 over the tasks of the second table. Intervals are bootstraps over rows, paired for the difference to the best run;
 another seed moves the figures as well, and the best of several looks better than it is.{went_on}
 
@@ -195,7 +202,9 @@ be copied. In training, general wordings, questions, whole relations, instructio
 instructions together are also made from known and invented words at random, so that reading does not hang on lists; of
 some of these relations, a question and the statements that answer it have only the subject and the kind of value in
 common, but for words drawn twice by chance. Evaluation has none of these: its verbs and nouns are listed ones or
-invented. In
+invented. After statements or a passage a cue to be finished is tried in {100 * asking.CUED_IN_TRAINING:.0f} % of training
+documents and in {100 * asking.CUED:.0f} % of evaluation's; where none is tried, or it does not serve every rival, a question
+is asked. In
 {100 * cases.SETTLED_SHARE:.0f} % of the training conflicts and {100 * instructions.SETTLED_SHARE:.0f} % of the pairs of
 instructions, words settle which one holds ("Only the last of these is right", "Follow rule 2"), so that choosing is
 learnt, too; no row of evaluation has them.
@@ -216,29 +225,27 @@ English word list, without all that occur in this corpus's lists. No text from t
 
 
 def experts(sections: Figures, chosen: Figures) -> str:
-    """Experts, gains and sharpness, and how they were chosen."""
-    router = sections["strength"]["router"]
+    """Experts, their scales and gains, and how they were chosen."""
     return f"""## Experts
 
 `python -m seka miniature learn` learns one expert for each kind of contrastive triplets, words and wordings of
-training alone, and `pooled` from all kinds. Heads, scales, strengths and the router's sharpness were chosen on
-validation rows.
-
-Heads: the first {HEADS} of those that do most for a mark for the harm that they do, each steered alone with `pooled`
-at gain {ALONE:g}. For a mark: the nats that the marked answer's first token gains, mean over {FEW} rows of each of
-{findings.listed(list(SCORED))}, either statement marked. Harm: the nats that {TALES} stories lose a token, at least
-{NOISE:g}.
+training alone, and `pooled` from all kinds. Heads, scales and strengths were chosen on validation rows.
 
 Scales: factors of the gain, of each expert and head; 1 for the strongest one of the mixture, and of `pooled`. They were
 found by {scales.STEPS} steps of gradient ascent through the steered model, and are the mean over the second half of the
-steps: for the experts as they are mixed at sharpness {scales.SHARPNESS:g}, and for `pooled` as it acts alone. Each step
-takes {sum(n for _, _, n, _, _ in scales.KINDS)} rows of its own and raises the share of rows, made smooth, whose answers
-follow the mark in both directions (of instructions whole answers, else first tokens, as in the targets), instructions
-that are worked out and unseen wordings weighing {scales.HARD:g} times as much as other kinds, less {scales.PRICE:g} for
-each nat that a token of {scales.TALES} stories loses. No row asks about a passage, so the scales of `passages` are what
-it adds to the others. A head whose scale is below {scales.LEAST:g} in every expert of the mixture is left alone, which
-leaves `{sections["strength"]["layers"]}` (written `layer:head,head;layer:head`); of `pooled` scales were then found for
-these heads alone. {scales.FAINT:g} is written for less, and heads that are left alone have the expert's smallest scale
+steps: for the experts as they are mixed with `score="{scales.SCORE}"` and at sharpness {scales.SHARPNESS:g}, the exponent of the
+router's coefficients, with which they are shipped, and for `pooled` as it acts alone. Each step takes
+{sum(n for _, _, n, _, _ in scales.KINDS)} rows of its own and raises the weighted mean, over kinds, of the share of rows, made
+smooth, whose answers follow the mark in both directions (of instructions whole answers, else first tokens, as in the
+targets), less {scales.PRICE:g} for each nat that a token of {scales.TALES} stories loses. Words are unseen;
+`instructions` are those that name what to write, {findings.listed([f"`{kind}`" for kind in WORKED_OUT])} those that are
+worked out. Rows, and in brackets what a kind weighs: {findings.climbed()}.
+These weights, the score, the sharpness and the least scale below were set by hand on validation rows, before the test rows
+of this card were drawn. No row asks about a passage: the scales of `passages` are what it adds to the others elsewhere, and
+were found for no prompt of its own kind. Every head takes part; one whose scale ends below {scales.LEAST:g} in every expert
+of the mixture is left alone. That leaves
+`{sections["strength"]["layers"]}` (written `layer:head,head;layer:head`); of `pooled` scales were then found for these
+heads alone. {scales.FAINT:g} is written for less, and heads that are left alone have the expert's smallest scale
 from {scales.LEAST:g} on, for whoever steers them all the same. An expert that acts alone has the scales that it has in
 the mixture, and a gain of its own.
 
@@ -247,15 +254,11 @@ Gains: by {chosen["rows"]} rows of each task that no scale was found on, words u
 Score: the mean over {findings.listed(list(SCORED))} of how often the answers follow the mark in both directions, of
 instructions whole ones, else first tokens. Of the gains that do no harm, which leave a story's perplexity at most at
 {HARM:g} times the unsteered one ({STORIES} validation stories, the upper end of the 95 % interval), the one that scores
-best was taken; where every gain does harm, the smallest. `learn` recomputes these tables.
+best was taken, of equals the smallest; where every gain does harm, the smallest. Scores are asked for from the largest
+harmless gain down, until one is more than {100 * PLATEAU:g} point below the best.
+`learn --rows {chosen["rows"]}` recomputes these tables.
 
-{tables.experts(chosen)}
-The router's sharpness is the exponent of its coefficients. Of those that do no harm at their gain, if any, and score
-at most {100 * PLATEAU:g} points below the best of them, the largest was taken, which shows most plainly which expert a
-prompt is given to: sharpness {router["sharpness"]:g}, gain {router["gain"]:g}. How often the largest share is that of
-the matching expert was measured, and chose nothing.
-
-{tables.sharpness(chosen)}"""
+{tables.experts(chosen)}"""
 
 
 def maps(heads: Figures) -> str:
@@ -284,6 +287,7 @@ intervals are bootstraps of {found["draws"]:,} draws of rows, paired for differe
 
 {tables.spread(sections)}
 In the order found: {", ".join(findings.order(found))}. {findings.against_scaling(found)}
+{findings.off_target(found)}
 """
 
 
@@ -311,7 +315,7 @@ def again(figures: Figures) -> str:
 
 `python -m seka miniature check` measures every figure of test rows above anew, on the same rows and from the shipped
 files, and fails when a rate is off by more than half a point; `--short` does so for the first rows of two tasks. What
-`learn` told of itself (scales, strengths and sharpness) it makes again from the shipped weights. What `train` and
+`learn` told of itself (scales and strengths) it makes again from the shipped weights. What `train` and
 `compare` told (stages, recipes) is kept as it was: earlier stages had other corpora, and their weights and those of
 runs that were not finished are not in the files.
 Measuring took {minutes:.0f} minutes on {figures["threads"]} threads. `figures.json` holds the figures and the

@@ -19,7 +19,7 @@ from seka.miniature.corpus.asking import Options
 from seka.miniature.measures.evaluate import VALIDATION, Make, draw
 from seka.miniature.measures.margins import both
 from seka.miniature.measures.sideeffects import excess
-from seka.miniature.measures.tasks import NOWHERE, UNSEEN, instructions, worked_out
+from seka.miniature.measures.tasks import NOWHERE, UNSEEN, instructions
 from seka.projections import Projection
 from seka.routing import Router
 from seka.steering import Steering
@@ -29,27 +29,30 @@ RATE = 0.03
 """Adam's rate in the first step; it falls to a fifth of that in a straight line."""
 BEGIN = 0.15
 """Strength that every head begins with: gain times scale."""
-LEAST = 0.1
+LEAST = 0.05
 """Scale, 1 being the strongest of all, that a head must have in one of the experts, or it is left alone."""
 FAINT = 0.01
 """Scale where there is to be next to none; a file has no 0."""
-SHARPNESS = 16.0
-"""The router's, while scales are found; which one is shipped is chosen afterwards."""
+SHARPNESS = 8.0
+SCORE = "relative"
+"""Sharpness and score are the router's: the shipped one acts as the one that scales are found for."""
 PRICE = 1.0
 """Share of rows that a nat of excess loss a token of a story is worth."""
 TALES = 16
 """Stories of a step."""
-HARD = 2.0
-"""What kinds weigh that follow marks least often; others weigh 1."""
 KINDS: Sequence[tuple[str | Make, Options, int, bool, float]] = (
-    (instructions, UNSEEN, 32, True, 1.0),
-    (worked_out, UNSEEN, 32, True, HARD),
-    ("conflict", UNSEEN, 20, False, 1.0),
-    ("conflict", NOWHERE, 20, False, HARD),
+    (instructions, UNSEEN, 24, True, 1.5),
+    ("choice", UNSEEN, 16, True, 2.0),
+    ("pick", UNSEEN, 12, True, 1.5),
+    ("form", UNSEEN, 8, True, 1.0),
+    ("number", UNSEEN, 4, True, 0.3),
+    ("conflict", UNSEEN, 12, False, 1.0),
+    ("conflict", NOWHERE, 32, False, 4.0),
     ("biography", UNSEEN, 12, False, 1.0),
 )
 """Rows of a step, and whether whole answers or their first tokens are read, as in the targets: of two rivals that begin
-differently the first token tells, of instructions the form of the whole is what was asked for. Last what a kind weighs."""
+differently the first token tells, of instructions the form of the whole is what was asked for. Last what a kind weighs:
+more where marks are followed least often, least where they always are."""
 Scales = dict[str, dict[int, list[float]]]
 """{expert: {layer: [H]}}"""
 
@@ -159,7 +162,7 @@ def mixed(model: Any, experts: Mapping[str, Projection], scales: Mapping[str, Ma
         return replace(expert, parts=parts)
 
     ready = {name: scaled(expert, scales[name]) for name, expert in experts.items()}
-    source = Router(ready, sharpness=SHARPNESS) if len(ready) > 1 else next(iter(ready.values()))
+    source = Router(ready, sharpness=SHARPNESS, score=SCORE) if len(ready) > 1 else next(iter(ready.values()))
     return Steering(model, source, positive=1.0, layers="all")
 
 

@@ -211,7 +211,7 @@ def scales(chosen: Figures) -> str:
 
 
 def experts(chosen: Figures) -> str:
-    """Gains by expert, and what they were chosen by."""
+    """Gains of each expert and of the mixture, and what they were chosen by."""
     rows = [
         [
             f"`{name}`",
@@ -220,23 +220,9 @@ def experts(chosen: Figures) -> str:
             "; ".join(f"{gain}: {100 * score:.1f}" for gain, score in entry["scores"].items()),
             "; ".join(f"{gain}: {value:.3f}" for gain, value in entry["perplexity"].items()),
         ]
-        for name, entry in chosen["experts"].items()
+        for name, entry in {**chosen["experts"], "adaptive": {"triplets": "", **chosen["router"]}}.items()
     ]
     return table(["expert", "triplets", "gain", "score by gain, %", "perplexity by gain, multiple, upper end"], rows)
-
-
-def sharpness(chosen: Figures) -> str:
-    """What each sharpness of the router came to on validation rows."""
-    rows = [
-        [
-            sharp,
-            f"{entry['gain']:g}",
-            f"{100 * entry['score']:.1f}",
-            f"{entry['matching']['hits']} of {entry['matching']['n']}",
-        ]
-        for sharp, entry in chosen["router"]["tried"].items()
-    ]
-    return table(["sharpness", "gain", "score, %", "matching expert"], rows)
 
 
 def routing(sections: Figures) -> str:

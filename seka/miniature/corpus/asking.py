@@ -65,13 +65,14 @@ class Case:
 
 @dataclass(frozen=True)
 class Options:
-    """What evaluation may fix; of all this, training has only free wordings.
+    """What evaluation may fix; of all this, training has `free` alone.
 
     words, wordings: unseen words; unseen wordings (of relations, statements, questions and what joins them).
     count: how many rival statements, or sentences of a passage; 0 draws it.
     invented: rival values that are invented words.
     position: where in a passage the sentence stands that answers, 0 (first) to 1 (last); None draws it.
-    free: in training alone, wordings made on the fly among those of the lists, and words that settle what counts.
+    free: in training alone, wordings made on the fly among those of the lists, words that settle what counts, and more
+        questions than cues.
     """
 
     words: bool = False
@@ -85,6 +86,9 @@ class Options:
 TRAINING = Options(free=True)
 LISTED = Options()
 """Words and wordings of the lists that training draws from, and nothing made on the fly."""
+CUED, CUED_IN_TRAINING = 0.5, 0.3
+"""Chance that a cue is tried after a context, in evaluation and in training; where it does not serve all rivals, and else, a
+question is asked, which is read less surely."""
 
 
 def relation(random: Random, options: Options = TRAINING, subject: str = "", named: bool = False) -> Relation:
@@ -135,7 +139,7 @@ def query(
 ) -> tuple[str, list[str], dict[str, str]]:
     """The context with a cue or a question after or around it, every fact's closing, and question and context if any."""
     ends = [s.closing(random, fact) for fact in facts]
-    if random.random() < 0.5:
+    if random.random() < (CUED_IN_TRAINING if options.free else CUED):
         cue_style = style if options.wordings or random.random() < 0.7 else style_of(random, facts[0], options)
         cues = [s.cue(fact, cue_style) for fact in facts]
         if all(words == cues[0][0] for words, _ in cues):

@@ -34,7 +34,11 @@ def strength(here: Shipped, most: int, report: Report) -> dict[str, Any]:
     experts = {name: expert.recommended_gain for name, expert in here.router.experts.items()}
     return {
         "experts": {**experts, here.pooled.name: here.pooled.recommended_gain},
-        "router": {"gain": here.router.recommended_gain, "sharpness": here.router.sharpness},
+        "router": {
+            "gain": here.router.recommended_gain,
+            "score": here.router.score,
+            "sharpness": here.router.sharpness,
+        },
         "layers": here.router.recommended_layers,
         "scales": {
             **scales(here.router.experts, here.steerings["adaptive"].selected),

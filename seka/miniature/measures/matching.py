@@ -1,18 +1,28 @@
-"""Which expert the router picks: the share of each in a prompt's coefficients, and whether the largest is the matching one's."""
+"""Which expert the router picks: the share of each in a prompt's coefficients; and the prompts of its experts' baselines."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from seka.miniature.measures import ways as w
-from seka.miniature.measures.evaluate import Rate, Row
+from seka.miniature.measures.evaluate import VALIDATION, draw
+from seka.miniature.measures.tasks import UNSEEN
 from seka.prompts import Prompt
 from seka.steering import Steering
 from seka.tokens import encode
 
 MATCHING = {"facts": "conflict", "roles": "biography", "instructions": "instructions", "passages": "passage"}
 """The kind of rows that is like what each expert was learnt from; instructions are of every kind."""
+USUAL = 100
+"""Prompts of each of these kinds that baselines are measured on."""
+
+
+def usual(tokenizer: Any, n: int = USUAL) -> list[Prompt]:
+    """`n` validation prompts of each kind of MATCHING, with nothing marked; words and wordings are unseen ones."""
+    return [
+        Prompt(row.case.prompt) for kind in MATCHING.values() for row in draw(kind, n, VALIDATION, tokenizer, UNSEEN)
+    ]
 
 
 def shares(tokenizer: Any, prompts: Sequence[Prompt], steering: Steering, size: int = 32) -> list[dict[str, float]]:
@@ -27,12 +37,3 @@ def shares(tokenizer: Any, prompts: Sequence[Prompt], steering: Steering, size: 
         assert session.routing is not None
         found |= {i: session.routing.row(place).totals() for place, i in enumerate(chosen)}
     return [found[i] for i in range(len(prompts))]
-
-
-def matching(tokenizer: Any, rows: Mapping[str, Sequence[Row]], steering: Steering) -> Rate:
-    """How often the largest share is that of the expert under whose name a row stands, the less likely statement marked."""
-    hits = 0
-    for expert, some in rows.items():
-        found = shares(tokenizer, [row.marked(row.less_likely) for row in some], steering)
-        hits += sum(max(share, key=share.__getitem__) == expert for share in found)
-    return Rate(hits, sum(len(some) for some in rows.values()))

@@ -44,8 +44,9 @@ class Shipped:
 
     @functools.cached_property
     def ways(self) -> dict[str, Way]:
-        """The model as it is, and every way that steers."""
-        return {"none": w.plain(self.model)} | {name: w.steered(some) for name, some in self.steerings.items()}
+        """The model as it is, and the ways that are no controls."""
+        learnt = {name: w.steered(self.steerings[name]) for name in ("adaptive", POOLED)}
+        return {"none": w.plain(self.model)} | learnt
 
 
 def fingerprints() -> dict[str, str]:

@@ -97,10 +97,25 @@ def _losses(model: Any, tokens: Tokens, counts: torch.Tensor) -> torch.Tensor:
 
 
 def matched(effect: Callable[[float], float], target: float, low: float = 0.01, high: float = 8.0) -> float:
-    """The gain at which a growing effect reaches `target`, by bisection of its logarithm; `high` where it never does."""
-    if effect(high) < target:
+    """The gain at which a growing effect reaches `target`; `high` where it never does, `low` where it does from there on.
+
+    Bisection of its logarithm until the bounds are a quarter apart, then a straight line between their logarithms: an
+    effect that grows like a power of the gain is met exactly. The line is between the bounds themselves where there is no
+    effect at the lower one.
+    """
+    most, least = effect(high), effect(low)
+    if most < target:
         return high
-    for _ in range(10):
+    if least >= target:
+        return low
+    while high > 1.25 * low:
         middle = (low * high) ** 0.5
-        low, high = (middle, high) if effect(middle) < target else (low, middle)
-    return float((low * high) ** 0.5)
+        some = effect(middle)
+        if some < target:
+            low, least = middle, some
+        else:
+            high, most = middle, some
+    if least <= 0:
+        return low + (high - low) * (target - least) / (most - least)
+    along = math.log(target / least) / math.log(most / least)
+    return float(low * (high / low) ** along)

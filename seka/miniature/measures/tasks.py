@@ -5,7 +5,7 @@ A task is measured by itself, on rows that depend on nothing but its name, and r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
@@ -41,15 +41,16 @@ UNSEEN = Options(words=True)
 NOWHERE = Options(words=True, wordings=True)
 SPARE = 4
 """Tokens that a whole answer may take beyond the tokenizer's own way to write it."""
-POSITIONS = (0.0, 0.5, 1.0)
-ALL = ("none", "adaptive", "pooled", "random subspace", "key scaling")
+POSITIONS, PLACED = (0.0, 0.5, 1.0), 200
+"""Where in long passages the sentence stands that answers, and rows of each place: one takes as long as a dozen others."""
 THREE = ("none", "adaptive", "pooled")
 TWO = ("none", "adaptive")
 
 
 @dataclass(frozen=True)
 class Task:
-    """One table of the card. count: what is counted on the rows, see COUNTS. whole: whole answers, not first tokens."""
+    """One table of the card. count: what is counted on the rows, see COUNTS. whole: whole answers, not first tokens.
+    ignoring: of rivals, by first tokens, the one that the plain answer follows is marked to be ignored, too."""
 
     title: str
     kind: str | Make
@@ -58,6 +59,7 @@ class Task:
     ways: tuple[str, ...] = TWO
     n: int = N
     whole: bool = False
+    ignoring: bool = False
 
 
 def instructions(random: Random, options: Options) -> Case:
@@ -87,7 +89,9 @@ def phrases_in_passages(random: Random, options: Options) -> Case:
 
 
 TASKS: dict[str, Task] = {
-    "conflict": Task("Two statements contradict each other; unseen words", "conflict", "rivals", UNSEEN, ALL),
+    "conflict": Task(
+        "Two statements contradict each other; unseen words", "conflict", "rivals", UNSEEN, THREE, ignoring=True
+    ),
     "conflict, unseen wordings": Task(
         "Two statements contradict each other; unseen words and wordings", "conflict", "rivals", NOWHERE, THREE
     ),
@@ -124,6 +128,7 @@ TASKS: dict[str, Task] = {
             "long passage",
             "one",
             replace(UNSEEN, position=position),
+            n=PLACED,
         )
         for position in POSITIONS
     },
@@ -158,10 +163,9 @@ SHORT = {name: replace(TASKS[name], ways=TWO, n=250) for name in ("conflict", "v
 """What a quick check measures again: the first rows of two tasks, so many that one row is less than half a point."""
 
 
-def rivals(rows: Sequence[Row], ask: Ask, plain: Sequence[Any], right: Right) -> dict[str, Rate]:
-    """Two rivals, each marked in turn; and, by first tokens, the plain one ignored."""
-    found = both_ways(rows, ask, right)
-    return found | ignored(rows, ask, plain) if right is first_right else found
+def rivals(rows: Sequence[Row], ask: Ask, _plain: Sequence[Any], right: Right) -> dict[str, Rate]:
+    """Two rivals, each marked in turn."""
+    return both_ways(rows, ask, right)
 
 
 def one(rows: Sequence[Row], ask: Ask, _plain: Sequence[Any], right: Right) -> dict[str, Rate]:
@@ -169,7 +173,11 @@ def one(rows: Sequence[Row], ask: Ask, _plain: Sequence[Any], right: Right) -> d
     return {"marked": Rate(sum(heeded(rows, ask, asked_for, right)), len(rows))}
 
 
-COUNTS = {"rivals": rivals, "one": one, "sentences": distracted}
+COUNTS: dict[str, Callable[[Sequence[Row], Ask, Sequence[Any], Right], dict[str, Rate]]] = {
+    "rivals": rivals,
+    "one": one,
+    "sentences": distracted,
+}
 
 
 def rows_of(task: Task, tokenizer: Any, split: str = TEST) -> list[Row]:
@@ -203,6 +211,8 @@ def measure(task: Task, model: Any, tokenizer: Any, ways: dict[str, Way], split:
         if name != "none":
             ask, right = asking(task, rows, model, tokenizer, ways[name])
             found[name] = COUNTS[task.count](rows, ask, plain, right)
+            if task.ignoring and not task.whole:
+                found[name] |= ignored(rows, ask, plain)
     return {name: {figure: written(rate) for figure, rate in rates.items()} for name, rates in found.items()}
 
 

@@ -1,6 +1,7 @@
-"""Ways to make a model heed a mark: steering, its controls, and doing nothing. They are compared in `tasks`.
+"""Ways to make a model heed a mark: steering, its controls, and doing nothing.
 
-Every way reads a batch of marked prompts and says what comes next, so that nothing but the way differs.
+They are compared in `tasks`, and with controls, all doing the same harm, in `spread`. Every way reads a batch of marked prompts
+and says what comes next, so that nothing but the way differs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seka.projections import Factors, Projection
+from seka.factors import Factors
+from seka.projections import Projection
 from seka.prompts import Prompt
 from seka.routing import Router
 from seka.steering import Steering
@@ -74,7 +76,7 @@ def key_scaling(projection: Projection, equally: bool = False) -> Projection:
         heads, width = part.positive.values.shape
         whole = Factors(part.positive.values, torch.full((heads,), width), torch.eye(width).repeat(heads, 1, 1))
         scale = torch.ones_like(part.scale) if equally else part.scale
-        parts[layer] = replace(part, positive=whole, negative=None, scale=scale)
+        parts[layer] = replace(part, positive=whole, negative=None, scale=scale, baseline=None)
     return Projection(parts, {**projection.header, "name": "key scaling"})
 
 
