@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from html import escape
+from types import new_class
 from typing import Any
 
 import gradio as gr
@@ -29,22 +30,28 @@ class Choices:
     note: gr.HTML
 
 
+# A number beyond the ends stands beside a slider until its field is left. Meanwhile all that happens on the page brings it
+# along, and Gradio would fail that with an error of its own; what no run takes `actions.check` refuses. Gradio makes a slider
+# anew, of its own class, whenever an event leaves it alone, and writes a stub beside the file of every class that has one.
+Slider = new_class(
+    "Slider",
+    (gr.Slider,),
+    exec_body=lambda names: names.update(preprocess=lambda _, payload: payload, __module__=gr.Slider.__module__),
+)
+
+
 def build(studio: Studio, chosen: Settings) -> Choices:
     """The components, showing the chosen settings."""
     mode = gr.Radio(studio.modes(), value=chosen.mode if studio.modes() else None, label="Steer with", elem_id="mode")
     about = gr.HTML(about_line(studio, chosen.mode), elem_id="about", js_on_load=None)
     top = strongest(studio)
     with gr.Row(elem_id="strength-row"):
-        strength = gr.Slider(
+        strength = Slider(
             0, top, value=chosen.strength, step=0.01, label="Strength", elem_id="strength", buttons=[], min_width=150,
             info="0 is off, the tick is recommended.",
         )  # fmt: skip
         reset = gr.Button("Reset", size="sm", elem_id="reset", scale=0, min_width=64)
-    new = gr.Slider(1, 256, value=chosen.max_new_tokens, step=1, label="Max new tokens", buttons=[], elem_id="max-new")
-    for slider in (strength, new):
-        # A number beyond the ends stands beside a slider until its field is left. Meanwhile all that happens on the page
-        # brings it along, and Gradio would fail that with an error of its own; what no run takes `actions.check` refuses.
-        slider.preprocess = lambda payload: payload  # type: ignore[method-assign]
+    new = Slider(1, 256, value=chosen.max_new_tokens, step=1, label="Max new tokens", buttons=[], elem_id="max-new")
     # What a slider made of a number beyond its ends, from assets/page.js.
     gr.HTML('<div role="status"></div>', elem_id="beyond", elem_classes=["caption"], js_on_load=None)
     # No bounds here: Gradio would refuse a number in its own words, and `actions.check` does in ours.
