@@ -31,12 +31,15 @@ class Choices:
 
 
 # A number beyond the ends stands beside a slider until its field is left. Meanwhile all that happens on the page brings it
-# along, and Gradio would fail that with an error of its own; what no run takes `actions.check` refuses. Gradio makes a slider
-# anew, of its own class, whenever an event leaves it alone, and writes a stub beside the file of every class that has one.
+# along, and Gradio would fail that with an error of its own; what no run takes `actions.check` refuses. A class, since Gradio
+# makes a slider anew, of its own class, whenever an event leaves it alone; with the module and events of Gradio's, since the
+# stub that Gradio writes beside the file of a component's class is then the one that is there.
 Slider = new_class(
     "Slider",
     (gr.Slider,),
-    exec_body=lambda names: names.update(preprocess=lambda _, payload: payload, __module__=gr.Slider.__module__),
+    exec_body=lambda names: names.update(
+        preprocess=lambda _, payload: payload, EVENTS=gr.Slider.EVENTS, __module__=gr.Slider.__module__
+    ),
 )
 
 
