@@ -92,6 +92,7 @@ def invented() -> dict[str, Any]:
             "documents": 5000,
             "tokens": 700_000,
             "longest": 990,
+            "digest": "ab",
             "shares": {"conflict": 0.6, "passage": 0.4},
             "held share": 0.1,
             "words": {"city": [90, 10], "food": [80, 9]},
@@ -158,6 +159,7 @@ def chosen() -> dict[str, Any]:
     scored = {"gain": 0.2, "scores": {"0.1": 0.5, "0.2": 0.9}, "perplexity": {"0.2": 1.01}}
     return {
         "rows": 100,
+        "documents": "ab",
         "layers": "0:1;2:0,1",
         "scales": SCALES,
         "experts": {name: {"triplets": 400, **scored} for name in (*NAMES, "pooled")},

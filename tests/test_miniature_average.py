@@ -13,7 +13,7 @@ from cards import training
 from conftest import build_model, build_tokenizer
 from transformers import AutoModelForCausalLM
 
-from seka.miniature import average
+from seka.miniature import average, findings
 from seka.miniature.tables import stages
 
 
@@ -91,6 +91,9 @@ def test_stages_are_told_once_and_in_order() -> None:
     assert said["mean of"] == [1, 5, [4, [1, 2, 3]]]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in stages(said).splitlines()[2:]]
     assert rows[-1][1] == "the mean of stage 4 and (the mean of stages 1, 2, 3)"
+    twice = average.history([first, later, later])
+    assert twice["mean of"] == [1, 4, 4]
+    assert findings.mean(twice["mean of"]) == "the mean of stages 1, 4 (2 times)"
 
 
 def test_numbers_of_stages_are_those_of_the_whole_list() -> None:

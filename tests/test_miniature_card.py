@@ -254,6 +254,19 @@ def test_the_card_holds_every_section_and_its_tables_are_whole(figures):
     assert "nan" not in text.lower().split()
 
 
+def test_the_card_says_what_was_trained_on_an_earlier_corpus(figures):
+    of = {**training(), "documents": "ab"}
+    said = [
+        render(figures, of | stage, chosen() | experts, recipes())
+        .split("Shares of tokens")[1]
+        .split("Where statements")[0]
+        for stage, experts in (({}, {}), ({"documents": "a"}, {}), ({"documents": "a"}, {"documents": "b"}))
+    ]
+    assert "earlier" not in said[0]
+    assert "as it is now; the last stage of training had an earlier state of it." in said[1]
+    assert "as it is now; the last stage of training and the experts had an earlier state of it." in said[2]
+
+
 def test_a_stage_says_which_corpus_it_had_and_when_it_was_ended():
     last = training()
     early = {**last, "minutes": 18.0, "documents": "a"}

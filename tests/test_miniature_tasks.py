@@ -19,6 +19,7 @@ from seka.miniature.corpus import (
     made_pairs,
     made_rules,
     openings,
+    predicates,
     triplets,
     visitors,
     world,
@@ -213,6 +214,10 @@ def test_training_has_made_wordings_and_evaluation_has_none(tokenizer, monkeypat
         (openings, "saying", "conflict"),
         (openings, "said", "conflict"),
         (openings, "other_question", "conflict"),
+        (predicates, "predicate", "conflict"),
+        (predicates, "said", "conflict"),
+        (predicates, "question", "conflict"),
+        (predicates, "frame", "conflict"),
     ):
         with monkeypatch.context() as patched:
             patched.setattr(module, name, refused)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,9 +27,10 @@ def listed(words: list[str]) -> str:
 
 
 def mean(taken: Sequence[Any]) -> str:
-    """In words, which stages' weights a mean is of; a part may be a mean itself."""
-    whole = [part for part in taken if isinstance(part, int)]
-    stages = [f"stage{'s' * (len(whole) > 1)} {', '.join(map(str, whole))}"] if whole else []
+    """In words, which stages' weights a mean is of; a part may be a mean itself, and a stage may count more than once."""
+    times = Counter(part for part in taken if isinstance(part, int))
+    told = ", ".join(f"{stage} ({count} times)" if count > 1 else str(stage) for stage, count in times.items())
+    stages = [f"stage{'s' * (len(times) > 1)} {told}"] if times else []
     return "the mean of " + " and ".join(stages + [f"({mean(part)})" for part in taken if not isinstance(part, int)])
 
 

@@ -14,6 +14,7 @@ from seka.experts import NAME
 from seka.layers import write_heads
 from seka.learn import learn
 from seka.miniature import ROOT, load, path, projections, scales
+from seka.miniature.corpus.documents import digest
 from seka.miniature.corpus.ordinary import general
 from seka.miniature.corpus.triplets import COUNT, KINDS, triplets
 from seka.miniature.measures.matching import USUAL, usual
@@ -60,6 +61,7 @@ def make(
     report(f"heads {layers}, scales {told}")
     figures: dict[str, Any] = {
         "rows": n,
+        "documents": digest(),
         "layers": layers,
         "scales": told,
         "experts": {},

@@ -8,7 +8,7 @@ from typing import Any
 from seka.miniature import findings, scales, tables
 from seka.miniature.corpus import asking, cases, instructions
 from seka.miniature.corpus.documents import LONGEST
-from seka.miniature.corpus.openings import SHARE
+from seka.miniature.corpus.openclass import SHARE
 from seka.miniature.corpus.replies import INSTRUCTIONS, WORKED_OUT
 from seka.miniature.corpus.triplets import ASKED
 from seka.miniature.measures import misses
@@ -36,7 +36,7 @@ def render(figures: Figures, training: Figures, chosen: Figures, recipes: Figure
         results(sections),
         trained(training),
         compared(recipes, training),
-        corpus(sections["datasheet"]),
+        corpus(sections["datasheet"], training, chosen),
         experts(sections, chosen),
         "## How experts are weighed\n\n" + ROUTING,
         findings.routed(sections["routing"]) + "\n",
@@ -181,8 +181,18 @@ another seed moves the figures as well, and the best of several looks better tha
 {tables.recipes(recipes, training)}"""
 
 
-def corpus(sheet: Figures) -> str:
-    """The datasheet."""
+def corpus(sheet: Figures, training: Figures, chosen: Figures) -> str:
+    """The datasheet, and whether weights and experts are of the corpus as it is."""
+    earlier = [
+        what
+        for what, told in (("the last stage of training", training), ("the experts", chosen))
+        if told.get("documents") != sheet["digest"]
+    ]
+    changed = (
+        f"\nThis is the corpus as it is now; {findings.listed(earlier)} had an earlier state of it.\n"
+        if earlier
+        else ""
+    )
     shares = ", ".join(f"{kind} {100 * share:.1f} %" for kind, share in sheet["shares"].items())
     kept, held = (sum(counts[side] for counts in sheet["words"].values()) for side in (0, 1))
     leaks = sheet["leaks"]
@@ -194,17 +204,17 @@ Generated, seeded, endless: document number i of a split depends on seed, split 
 and test are different draws. Figures from the first {sheet["documents"]:,} training documents, {sheet["tokens"]:,}
 tokens of the shipped tokenizer, the longest of {sheet["longest"]:,} (documents end at {LONGEST:,} characters).
 Shares of tokens: {shares}.
-
+{changed}
 Where statements of a document disagree, the answer it goes on with is drawn with a chance that depends on the
 wording, so an honest model is undecided, but for those in which words settle it. {sheet["relations"]} relations are
 listed; others are made from verbs and nouns, and invented words of many shapes stand among the values, which can only
 be copied. In training, general wordings, questions, whole relations, instructions and ways to put two statements or
-instructions together are also made from known and invented words at random, so that reading does not hang on lists; of
-some of these relations, a question and the statements that answer it have only the subject and the kind of value in
-common, but for words drawn twice by chance. Evaluation has none of these: its verbs and nouns are listed ones or
-invented. After statements or a passage a cue to be finished is tried in {100 * asking.CUED_IN_TRAINING:.0f} % of training
-documents and in {100 * asking.CUED:.0f} % of evaluation's; where none is tried, or it does not serve every rival, a question
-is asked. In
+instructions together are also made from known and invented words, some at random and some in the order of a sentence,
+so that reading does not hang on lists; of some of these relations, a question and the statements that answer it have
+only the subject and the kind of value in common, but for words drawn twice by chance. Evaluation has none of these: its
+verbs and nouns are listed ones or invented. After statements or a passage a cue to be finished is tried in
+{100 * asking.CUED_IN_TRAINING:.0f} % of training documents and in {100 * asking.CUED:.0f} % of evaluation's; where none is
+tried, or it does not serve every rival, a question is asked. In
 {100 * cases.SETTLED_SHARE:.0f} % of the training conflicts and {100 * instructions.SETTLED_SHARE:.0f} % of the pairs of
 instructions, words settle which one holds ("Only the last of these is right", "Follow rule 2"), so that choosing is
 learnt, too; no row of evaluation has them.
@@ -256,7 +266,7 @@ instructions whole ones, else first tokens. Of the gains that do no harm, which 
 {HARM:g} times the unsteered one ({STORIES} validation stories, the upper end of the 95 % interval), the one that scores
 best was taken, of equals the smallest; where every gain does harm, the smallest. Scores are asked for from the largest
 harmless gain down, until one is more than {100 * PLATEAU:g} point below the best.
-`learn --rows {chosen["rows"]}` recomputes these tables.
+`learn --rows {chosen["rows"]}` makes these tables anew.
 
 {tables.experts(chosen)}"""
 

@@ -39,7 +39,7 @@ TEXTS: dict[str, Callable[[Random], str]] = {
     "mixed": mixed,
 }
 SHARES = {
-    "conflict": 0.24,
+    "conflict": 0.36,
     "several": 0.07,
     "biography": 0.05,
     "passage": 0.09,

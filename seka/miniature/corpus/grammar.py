@@ -49,7 +49,7 @@ SAYS = {
         "happened to {base} {O}", "would {base} {O}", "~ended up {ing} {O}", "~went on {ing} {O}",
         "had to {base} {O}", "all that {X} {past} was {O}", "had once {part} {O}", "~was caught {ing} {O}", "dared to {base} {O}",
         "=^{O} was {part} by {X}", "=^{O} has been {part} by {X}", "=it was {O} that {X} {past}",
-        "!did {base} {O}", "!what {X} really {past} was {O}", "!had long {part} {O}",
+        "did {base} {O}", "!what {X} really {past} was {O}", "!had long {part} {O}",
     ),
     "present": (
         "{third} {O}", "{third} {O}", "often {third} {O}", "~is {ing} {O}", "still {third} {O}", "~keeps {ing} {O}",
@@ -60,7 +60,7 @@ SAYS = {
         "~has been {ing} {O}", "clearly {third} {O}", "must {base} {O}", "all that {X} {third} is {O}",
         "cannot help but {base} {O}", "~spends the day {ing} {O}", "~has a habit of {ing} {O}", "happens to {base} {O}",
         "ought to {base} {O}", "~may be found {ing} {O}", "=^{O} is {part} by {X}", "=it is {O} that {X} {third}",
-        "!does {base} {O}", "!~can be seen {ing} {O}", "!what {X} always {third} is {O}",
+        "does {base} {O}", "!~can be seen {ing} {O}", "!what {X} always {third} is {O}",
     ),
     "future": (
         "will {base} {O}", "is going to {base} {O}", "is about to {base} {O}", "plans to {base} {O}", "hopes to {base} {O}",

@@ -257,11 +257,13 @@ def _ending(random: Random) -> str:
     return random.choice(ENDINGS if random.random() < 0.5 else LINKS)
 
 
-def other_question(random: Random, asking: str, kind: str) -> str:
-    """A question in words of its own about the subject; `asking` is what or who, `kind` a noun for the value, or ""."""
-    which = (
-        asking
-        if not kind or random.random() < 0.5
-        else random.choice(("which {}", "what {}", "which {} of all")).format(kind)
-    )
-    return fill(random, random.choice(ELSEWISE).replace("{q}", which))
+def asked(random: Random, asking: str, kind: str) -> str:
+    """What a question asks for: `asking` is what, who or where, `kind` a noun for the value, or ""."""
+    if not kind or random.random() < 0.5:
+        return asking
+    return random.choice(("which {}", "what {}", "which {} of all")).format(kind)
+
+
+def other_question(random: Random, what: str) -> str:
+    """A question in words of its own about the subject, for `what` as `asked` gives it."""
+    return fill(random, random.choice(ELSEWISE).replace("{q}", what))

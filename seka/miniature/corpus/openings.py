@@ -8,79 +8,29 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import chain
 from random import Random
 
-from seka.miniature.corpus import frames
+from seka.miniature.corpus import frames, predicates
 from seka.miniature.corpus.coinages import nonce
 from seka.miniature.corpus.grammar import ASKED, CALLED, HAS, LATER, MORE, OBJECTS, SAYS, WHICH
-from seka.miniature.corpus.lexicon import VOWELS, article, held_out, sections
-from seka.miniature.corpus.made import other_question, said, saying
+from seka.miniature.corpus.kept import unkept
+from seka.miniature.corpus.lexicon import article
+from seka.miniature.corpus.made import asked, other_question, said, saying
+from seka.miniature.corpus.openclass import entries, kept, verb
 from seka.miniature.corpus.world import Relation, Wordings, relations
 
 LISTED, NAMED, INVENTED = 0.55, 0.4, 0.08
 """Share of listed relations; of nouns among the others; of invented verbs and nouns among those."""
 MADE = 0.65
-"""Share, among those that are not listed, of relations in words put together at random, where these are allowed."""
+"""Share, among those that are not listed, of relations in words put together on the fly, where these are allowed."""
 STRANGE = 0.5
 """Share, among these, of relations whose questions are in other words than their statements."""
-SHARE = 0.12
-"""Share of verbs (by base form) and nouns that are kept for evaluation."""
+ORDERED = 0.6
+"""Share, among both, of wordings in good order, from `predicates`, and not of any words, from `made`."""
 PREPOSITIONS = (
     "about across after against at away by down everyone for from in into of on out over past some to under up with"
 )
-
-
-@dataclass(frozen=True)
-class Verb:
-    """The forms of a verb, each with its preposition or particle; a `state` has no -ing form in statements."""
-
-    base: str
-    third: str
-    past: str
-    participle: str
-    ing: str
-    state: bool
-    bare: bool
-    """Without a preposition: it has a passive."""
-
-
-def verb(entry: str) -> Verb:
-    """A verb from an entry of verbs.txt: what is not given follows the rules."""
-    forms, _, more = entry.lstrip("*").partition(" ")
-    base, past, participle, ing = (*forms.split("/"), "", "", "")[:4]
-    doubled = base + base[-1] if re.fullmatch(r"[^aeiou]*(qu)?[aeiou][^aeiouwxy]|.*[^e]el", base) else base
-    past = past or (base + "d" if base[-1] == "e" else base[:-1] + "ied" if _soft(base) else doubled + "ed")
-    third = base[:-1] + "ies" if _soft(base) else base + ("es" if re.search(r"(s|x|z|sh|ch|o)$", base) else "s")
-    plain = base[:-1] if base[-1] == "e" and base[-2:] not in ("ee", "oe", "ye") else doubled
-    found = (base, third, past, participle or past, ing or plain + "ing")
-    a, b, c, d, e = (f"{form} {more}".strip() for form in found)
-    return Verb(a, b, c, d, e, state=entry.startswith("*"), bare=not more)
-
-
-def _soft(base: str) -> bool:
-    """Whether a final y becomes i."""
-    return base[-1] == "y" and base[-2] not in VOWELS
-
-
-def kept(word: str) -> bool:
-    """Whether a verb's base form or a noun is kept for evaluation."""
-    return held_out(word, SHARE)
-
-
-@functools.cache
-def entries(file: str, held: bool) -> tuple[tuple[str, str, str], ...]:
-    """(kind of subject, kind of value, entry) of every verb or noun on one side of the split."""
-    found = []
-    for heading, listed in sections(file).items():
-        subject, kind = heading.split(" : ")
-        for entry in listed:
-            word = entry if file == "nouns.txt" else re.split("[/ ]", entry.lstrip("*"))[0]
-            if kept(word) == held:
-                found.append((subject, kind, entry))
-    return tuple(found)
 
 
 def sorted_out(wordings: tuple[str, ...], marks: str) -> dict[str, list[str]]:
@@ -142,13 +92,19 @@ def noun_relation(random: Random, subject: str, kind: str, noun: str) -> Relatio
 
 
 def made_relation(random: Random, subject: str) -> Relation:
-    """What a few words of any kind say of somebody or something, and questions in the same words."""
-    before, between = saying(random)
+    """What a few words say of somebody or something, in good order or not, and questions in the same words."""
     classes, determiners, word = OBJECTS[random.choice(list(OBJECTS))]
-    lead, given = f"{before} {{X}} {between}".strip(), random.choice(determiners) + "{V}"
-    asks = (f"{lead} {word}?", f"{word} is it that {lead}?", f"Find {word} {lead}.", f"{word} {between} {{X}}?")
+
+    def draw() -> str:
+        before, between = ("", predicates.predicate(random)) if random.random() < ORDERED else saying(random)
+        lead = f"{before} {{X}} {between}".strip()
+        asks = (f"{lead} {word}?", f"{word} is it that {lead}?", f"Find {word} {lead}.", f"{word} {between} {{X}}?")
+        return "\n".join((f"{lead} {{V}}", *asks))
+
+    told, *asks = unkept(draw).split("\n")
+    lead, given = told.removesuffix(" {V}"), random.choice(determiners) + "{V}"
     kind = subject or random.choice(("person", "thing", "placeful"))
-    says, none, asked, more = (Wordings(some, ()) for some in ((f"{lead} {given}",), (), asks, frames.MORE))
+    says, none, asked, more = (Wordings(some, ()) for some in ((f"{lead} {given}",), (), tuple(asks), frames.MORE))
     return Relation(lead, kind, random.choice(classes), none, says, none, asked, more, 0.0, given)
 
 
@@ -163,25 +119,21 @@ def strange_relation(random: Random, subject: str) -> Relation:
     given = random.choice(determiners) + "{V}"
     kind = subject or random.choice(("person", "thing", "placeful"))
     asking = random.choice(("where", asking)) if name in ("town", "spot") else asking
-    says = tuple(_unkept(lambda: f"{{X}} {said(random)} {given}") for _ in range(3))
-    asks = tuple(_unkept(lambda: other_question(random, asking, random.choice(CALLED[name]))) for _ in range(3))
+    ordered = random.random() < ORDERED
+
+    def say() -> str:
+        return predicates.said(random, given) if ordered else unkept(lambda: f"{{X}} {said(random)} {given}")
+
+    def ask() -> str:
+        what = asked(random, asking, random.choice(CALLED[name]))
+        return predicates.question(random, what) if ordered else unkept(lambda: other_question(random, what))
+
+    says, asks = (tuple(draw() for _ in range(3)) for draw in (say, ask))
     none, more = Wordings((), ()), Wordings(frames.MORE, ())
     return Relation(
-        says[0], kind, random.choice(classes), none, Wordings(says, ()), none, Wordings(asks, ()), more, 0.0, given, True
+        says[0], kind, random.choice(classes), none, Wordings(says, ()), none, Wordings(asks, ()), more, 0.0,
+        given, True,
     )  # fmt: skip
-
-
-def _unkept(make: Callable[[], str]) -> str:
-    """A wording that is not, by chance, one of a listed relation that is kept for evaluation."""
-    while (wording := make()).lower() in _kept_wordings():
-        pass
-    return wording
-
-
-@functools.cache
-def _kept_wordings() -> frozenset[str]:
-    held = [wording for relation in relations() for wording in (*relation.say.held, *relation.ask.held)]
-    return frozenset((wording if "{X}" in wording else "{X} " + wording).lower() for wording in held)
 
 
 def draw_relation(
@@ -189,7 +141,7 @@ def draw_relation(
 ) -> Relation:
     """A relation for a kind of subject ("" for any), listed or open; with `held` an open one is unknown to training.
 
-    named: only one that has a noun for its value. free: also one whose words are put together at random.
+    named: only one that has a noun for its value. free: also one whose words are put together on the fly.
     """
     listed = [r for r in relations() if subject in ("", r.subject)]
     if listed and random.random() < LISTED:

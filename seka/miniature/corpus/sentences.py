@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from random import Random
 
-from seka.miniature.corpus import made
+from seka.miniature.corpus import made, predicates
 from seka.miniature.corpus.frames import ASKS, FRAMES, MORE
 from seka.miniature.corpus.grammar import WRAPS
 from seka.miniature.corpus.openings import draw_relation
@@ -123,7 +123,8 @@ def draw_style(random: Random, fact: Fact, held: bool = False, free: bool = Fals
 
 def general(random: Random, fact: Fact, held: bool = False, free: bool = False) -> Style:
     """A general wording, which uses the fact's noun."""
-    wording = made.frame(random) if free and random.random() < made.SHARE else FRAMES.pick(random, held)
+    make = random.choice((made.frame, predicates.frame)) if free and random.random() < made.SHARE else None
+    wording = make(random) if make else FRAMES.pick(random, held)
     return Style(wording.replace("{N}", fact.noun).replace("{V}", fact.relation.given), True)
 
 

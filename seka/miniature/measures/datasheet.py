@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from seka.miniature.corpus import documents, openings, rules, visitors
+from seka.miniature.corpus import documents, openclass, rules, visitors
 from seka.miniature.corpus.frames import ASKS, FRAMES
 from seka.miniature.corpus.grammar import WRAPS
 from seka.miniature.corpus.lexicon import HELD_SHARE, split_words
@@ -31,6 +31,7 @@ def datasheet(tokenizer: Any, count: int = COUNT) -> dict[str, Any]:
     for document, size in zip(drawn, sizes, strict=True):
         tokens[document.kind] += size + 1  # the end of a document is a token
     return {
+        "digest": documents.digest(),
         "documents": count,
         "tokens": tokens.total(),
         "longest": max(sizes),
@@ -38,7 +39,7 @@ def datasheet(tokenizer: Any, count: int = COUNT) -> dict[str, Any]:
         "held share": HELD_SHARE,
         "words": {kind: [len(split_words(kind, held)) for held in (False, True)] for kind in HELD},
         "open relations": {
-            file: [len({entry[2] for entry in openings.entries(file, held)}) for held in (False, True)]
+            file: [len({entry[2] for entry in openclass.entries(file, held)}) for held in (False, True)]
             for file in ("verbs.txt", "nouns.txt")
         },
         "relations": len(relations()),
