@@ -89,10 +89,10 @@ def invented() -> dict[str, Any]:
         },
         "spread": {"target": 0.05, "matched on": 20, "told on": 60, "draws": 2000, "ways": spread},
         "datasheet": {
+            "digest": "ab",
             "documents": 5000,
             "tokens": 700_000,
             "longest": 990,
-            "digest": "ab",
             "shares": {"conflict": 0.6, "passage": 0.4},
             "held share": 0.1,
             "words": {"city": [90, 10], "food": [80, 9]},

@@ -325,7 +325,7 @@ def again(figures: Figures) -> str:
 
 `python -m seka miniature check` measures every figure of test rows above anew, on the same rows and from the shipped
 files, and fails when a rate is off by more than half a point; `--short` does so for the first rows of two tasks. What
-`learn` told of itself (scales and strengths) it makes again from the shipped weights. What `train` and
+`learn` told of itself (scales and strengths) it makes anew from the shipped weights and the corpus as it is. What `train` and
 `compare` told (stages, recipes) is kept as it was: earlier stages had other corpora, and their weights and those of
 runs that were not finished are not in the files.
 Measuring took {minutes:.0f} minutes on {figures["threads"]} threads. `figures.json` holds the figures and the
