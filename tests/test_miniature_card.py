@@ -263,8 +263,14 @@ def test_the_card_says_what_was_trained_on_an_earlier_corpus(figures):
         for stage, experts in (({}, {}), ({"documents": "a"}, {}), ({"documents": "a"}, {"documents": "b"}))
     ]
     assert "earlier" not in said[0]
-    assert "as it is now; the last stage of training had an earlier state of it." in said[1]
-    assert "as it is now; the last stage of training and the experts had an earlier state of it." in said[2]
+    assert (
+        "as it is now; the last stage of training had an earlier state of it, which may have held out other words."
+        in said[1]
+    )
+    assert (
+        "as it is now; the last stage of training and the experts had an earlier state of it, which may have held out other words."
+        in said[2]
+    )
 
 
 def test_a_stage_says_which_corpus_it_had_and_when_it_was_ended():

@@ -189,7 +189,8 @@ def corpus(sheet: Figures, training: Figures, chosen: Figures) -> str:
         if told.get("documents") != sheet["digest"]
     ]
     changed = (
-        f"\nThis is the corpus as it is now; {findings.listed(earlier)} had an earlier state of it.\n"
+        f"\nThis is the corpus as it is now; {findings.listed(earlier)} had an earlier state of it, which may have held out "
+        "other words.\n"
         if earlier
         else ""
     )

@@ -75,6 +75,8 @@ ABSTRACT = (
     *("seat", "price", "value", "secret"),
 )  # fmt: skip
 PARTICLES = ("up", "off", "out", "down", "away", "back", "over", "through", "along", "aside", "together", "ahead")
+HELPING = tuple(helper for helper in HELPERS if helper != "has")
+"""Those that a base form follows."""
 INVENTED = 0.15
 """Share of invented words among verbs and nouns."""
 
@@ -137,7 +139,7 @@ STOCK: dict[str, Callable[[Random], str]] = {
     "u": lambda random: random.choice(PARTICLES),
     "d": lambda random: random.choice(ADVERBS),
     "h": lambda random: random.choice(BEING),
-    "o": lambda random: random.choice([helper for helper in HELPERS if helper != "has"]),
+    "o": lambda random: random.choice(HELPING),
     "s": lambda random: random.choice(SOMEBODY),
     "v": lambda random: _verb(random).past,
     "w": word,
