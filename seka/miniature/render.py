@@ -185,8 +185,12 @@ def corpus(sheet: Figures, training: Figures, chosen: Figures) -> str:
     """The datasheet, and whether weights and experts are of the corpus as it is."""
     earlier = [
         what
-        for what, told in (("the last stage of training", training), ("the experts", chosen))
-        if told.get("documents") != sheet["digest"]
+        for what, told in (
+            ("earlier stages of training", training.get("before", [])),
+            ("the last stage of training", [training]),
+            ("the experts", [chosen]),
+        )
+        if any(made.get("documents") != sheet["digest"] for made in told)
     ]
     changed = (
         f"\nThis is the corpus as it is now; {findings.listed(earlier)} had an earlier state of it, which may have held out "

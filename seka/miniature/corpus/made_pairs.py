@@ -1,4 +1,5 @@
-"""Two statements beside each other in ways made on the fly: by whom they are said, when they hold, how they are numbered.
+"""Two statements beside each other in ways made on the fly: by whom they are said, when they hold, how they are
+numbered or headed.
 
 {a} and {b} are statements as they stand inside a sentence, {A} and {B} as they begin one; other slots as in `made`. Only
 training draws from here, and nothing that is kept for evaluation can come out.
@@ -60,38 +61,48 @@ BETWEEN = ("{A}, {w} {w} that {b}", "{A}, {w} {w} {w} that {b}", "{A}; {w} {w}, 
 
 
 def pair(random: Random) -> str:
-    """Two statements beside each other, "|", and the chance of the first: by sources, times, turns, words, speakers, numbers."""
-    match random.randrange(6):
+    """Two statements beside each other, "|", and the chance of the first: by sources, times, turns, words, speakers,
+    headings, numbers."""
+    match random.randrange(7):
         case 0:
             one, other = speakers(random)
-            return f"{one} that {{a}}. ^{other} that {{b}}.|0.4"
+            return f"{one} that {{a}}. ^{other} that {{b}}.|0.35"
         case 1:
             one, other = times(random)
-            return f"{sentence(one)} {{a}}. ^{sentence(other)} {{b}}.|0.4"
+            return f"{sentence(one)} {{a}}. ^{sentence(other)} {{b}}.|0.35"
         case 2:
             turn = random.choice(TURNS)
-            return random.choice((f"{{A}}. ^{sentence(turn)}, {{b}}.|0.35", f"{{A}}; {turn} {{b}}.|0.4"))
+            return random.choice((f"{{A}}. ^{sentence(turn)}, {{b}}.|0.3", f"{{A}}; {turn} {{b}}.|0.35"))
         case 3:
-            return fill(random, f"{random.choice(BETWEEN)}.|{random.choice(('0.4', '0.65'))}")
+            return fill(random, f"{random.choice(BETWEEN)}.|{random.choice(('0.35', '0.65'))}")
         case 4:
             spoke = [random.choice(SPOKE) for _ in range(2)]
             one, other = random.choice((("{P} %s", "{Q} %s"), ("%s {P}", "%s {Q}")))
             text = random.choice(QUOTED).replace("{one}", one % spoke[0]).replace("{other}", other % spoke[1])
             text = text.replace("{One}", "{P} " + spoke[0]).replace("{Other}", "{Q} " + spoke[1])
-            return fill(random, text) + "|0.4"
+            return fill(random, text) + "|0.35"
+        case 5:
+            one, other = headings(random)
+            return f"{one}: {{A}}.\n^{other}: {{B}}.|0.35"
         case _:
             one, other = numbered(random)
             gap = random.choice(("\n", " "))
-            return f"{one}: {{A}}.{gap}^{other}: {{B}}.|0.6"
+            return f"{one}: {{A}}.{gap}^{other}: {{B}}.|0.65"
+
+
+def headings(random: Random) -> tuple[str, str]:
+    """What the one and what the other is called, at the start of a line."""
+    one, other = (sentence(fill(random, random.choice(SOURCES))) for _ in range(2))
+    return one, other.replace("{P}", "{Q}")
 
 
 def speakers(random: Random) -> tuple[str, str]:
     """Who says the one and who the other, each with its verb, at the start of a sentence."""
-    one, other = (sentence(fill(random, random.choice(SOURCES))) for _ in range(2))
+    one, other = headings(random)
     says = [random.choice(SAYS) for _ in range(2)]
     if random.random() < 0.6:
         says[1] = says[0]
-    return f"{one} {says[0]}", f"{other.replace('{P}', '{Q}')} {says[1]}"
+    return f"{one} {says[0]}", f"{other} {says[1]}"
 
 
 def times(random: Random) -> tuple[str, str]:

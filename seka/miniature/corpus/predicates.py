@@ -18,7 +18,7 @@ from seka.miniature.corpus.kept import unkept
 from seka.miniature.corpus.lexicon import article, split_words, words
 from seka.miniature.corpus.made import ADVERBS, BEING, HELPERS, OWN, PREPOSITIONS, SLOT, SOMEBODY, TELL, word
 from seka.miniature.corpus.openclass import Verb, entries, kept, verb
-from seka.miniature.corpus.world import HELD
+from seka.miniature.corpus.world import held_words
 
 PREDICATES = (
     *("{f}", "{f} {p}", "{f} {p}", "{f} {n} {p}", "{f} {n} {p}", "{f} {n} {p}", "{f} {i} {n} {p}", "{f} {i} {n} {p}"),
@@ -82,17 +82,13 @@ INVENTED = 0.15
 
 
 @functools.cache
-def _held() -> frozenset[str]:
-    """Every known word that is kept for evaluation."""
-    return frozenset(word for kind in HELD for word in split_words(kind, True))
-
-
-@functools.cache
 def _verbs() -> tuple[Verb, ...]:
     """The verbs of training that stand for deeds and without a preposition, each once; none has a form that is kept."""
     found = {(form := verb(entry)).base: form for _, _, entry in entries("verbs.txt", False)}
     return tuple(
-        v for v in found.values() if v.bare and not v.state and not _held() & {v.third, v.past, v.participle, v.ing}
+        v
+        for v in found.values()
+        if v.bare and not v.state and not held_words() & {v.third, v.past, v.participle, v.ing}
     )
 
 
@@ -103,12 +99,6 @@ def _nouns() -> tuple[str, ...]:
     return tuple(
         dict.fromkeys((*known, *(noun for kind in ("thing", "object", "place") for noun in split_words(kind, False))))
     )
-
-
-@functools.cache
-def _adjectives() -> tuple[str, ...]:
-    """The adjectives that are not kept as values."""
-    return tuple(word for word in words("adjective") if word not in _held())
 
 
 def _verb(random: Random) -> Verb:
@@ -133,7 +123,7 @@ STOCK: dict[str, Callable[[Random], str]] = {
     "g": lambda random: _verb(random).ing,
     "t": lambda random: _verb(random).participle,
     "n": _noun,
-    "j": lambda random: random.choice(_adjectives()),
+    "j": lambda random: random.choice(words("adjective")),
     "i": lambda random: random.choice(OWN),
     "p": lambda random: random.choice(PREPOSITIONS),
     "u": lambda random: random.choice(PARTICLES),

@@ -62,7 +62,7 @@ HUMAN = (
     "lucky",
     "noisy",
     "famous",
-    "quiet",
+    "calm",
     "new",
 )
 THINGS = (
@@ -108,6 +108,12 @@ class Relation:
     """How a value stands in a general wording: with or without an article."""
     strange: bool = False
     """Its questions are in other words than its statements: any statement about the same subject may answer them."""
+
+
+@functools.cache
+def held_words() -> frozenset[str]:
+    """Every known word that is kept for evaluation as a value."""
+    return frozenset(word for kind in HELD for word in split_words(kind, True))
 
 
 @functools.cache
