@@ -14,6 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from app.asked import Asked
 from app.models import ADAPTIVE, SHIPPED, Studio
 from seka import miniature
@@ -111,8 +113,21 @@ def _source(mode: str, studio: Studio) -> str:
     changed = {name: value for name, value in options.items() if value != known[name].default}
     if used.recommended_layers != "all":
         changed["layers"] = used.recommended_layers
-    listed = "".join(f"    {name!r}: {_projection(name, studio)},\n" for name in used.names)
+    listed = "".join(
+        f"    {name!r}: {_projection(name, studio)}{_scaled(name, used, studio)},\n" for name in used.names
+    )
     return f"seka.Router({{\n{listed}}}{', ' + _arguments(changed) if changed else ''})"
+
+
+def _scaled(name: str, router: Router, studio: Studio) -> str:
+    """What gives an expert the scales that it has in the mixture, where its file has others."""
+    mixed, alone = router.experts[name], studio.experts[name]
+    changed = {
+        layer: [float(str(factor)) for factor in part.scale.numpy()]  # the shortest decimals of a float32
+        for layer, part in mixed.parts.items()
+        if not torch.equal(part.scale, alone.part(layer).scale)
+    }
+    return f".scaled({changed})" if changed else ""
 
 
 def _projection(name: str, studio: Studio) -> str:

@@ -106,14 +106,13 @@ def wire(page: gr.Blocks, studio: Studio, panel: Learning | None, choices: Choic
         return [_line(said), *_chosen(studio, left)]
 
     def follow(now: str | None, name: str | None) -> list[Any]:
-        """Modes as the server has them now, and the line on the chosen one; a mode that is gone gives way to the first one."""
+        """Modes as the server has them now; a mode that is gone gives way to the first one."""
         left = _standing(studio, now)
         change: dict[str, Any] = {} if left == now else {"value": left}
         mine = name if name in studio.own else next(iter(studio.own), None)
         return [
             gr.Timer(active=not studio.wait(0)),
             gr.Radio(choices=studio.modes(), **change),
-            about_line(studio, left or ""),
             note_line(studio),
             gr.Dropdown(choices=list(studio.own), value=mine),
             _file(studio, mine),
@@ -132,9 +131,9 @@ def wire(page: gr.Blocks, studio: Studio, panel: Learning | None, choices: Choic
         [timer.tick, page.load],
         follow,
         [mode, panel.mine],
-        [timer, mode, choices.about, choices.note, panel.mine, panel.download],
+        [timer, mode, choices.note, panel.mine, panel.download],
         **QUIET,
-    )
+    ).then(lambda mode: about_line(studio, mode or ""), mode, choices.about, **QUIET)  # of the mode as it is by then
 
 
 def _explained() -> str:
@@ -177,9 +176,11 @@ def _line(text: str) -> str:
 
 
 def _running(progress: Progress) -> str:
-    bar = f'<progress max="{progress.total}" value="{progress.done}" aria-label="Triplets read"></progress>'
+    bar = f'<progress max="{progress.total}" value="{progress.done}" aria-label="{progress.unit.capitalize()}s read"></progress>'
     # No live region: a screen reader would read every step.
-    return f"<div>{bar} {progress.done} of {words.plural(progress.total, 'triplet')} · {progress.seconds:.0f} s</div>"
+    return (
+        f"<div>{bar} {progress.done} of {words.plural(progress.total, progress.unit)} · {progress.seconds:.0f} s</div>"
+    )
 
 
 def _learnt(progress: Progress) -> str:

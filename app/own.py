@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
@@ -29,11 +30,12 @@ _guard = threading.Lock()
 
 @dataclass(frozen=True)
 class Progress:
-    """Triplets done of all; expert: what was learnt, at the end only."""
+    """Triplets, or then prompts that the expert is compared on, done of all; expert: what was learnt, at the end only."""
 
     done: int
     total: int
     seconds: float
+    unit: str = "triplet"
     expert: Projection | None = None
 
 
@@ -98,10 +100,10 @@ def learnt(
         if id(studio) in _busy:
             raise ValueError("somebody is learning an expert of this model already; try again when that is done")
         _busy.add(id(studio))
-    told: SimpleQueue[tuple[int, int] | Projection | Exception] = SimpleQueue()
+    told: SimpleQueue[tuple[int, int, str] | Projection | Exception] = SimpleQueue()
 
-    def progress(done: int, total: int) -> None:
-        told.put((done, total))
+    def progress(done: int, total: int, unit: str = "triplet") -> None:
+        told.put((done, total, unit))
         if stop.is_set():
             raise _Left
 
@@ -109,9 +111,9 @@ def learnt(
         try:
             assert studio.model is not None
             expert = learn(studio.model, studio.tokenizer, found, name=name, description=description, progress=progress)
+            expert = _compared(studio, expert, partial(progress, unit="prompt"))
             if stop.is_set():
                 raise _Left
-            expert = _compared(studio, expert)
             shelf.keep(studio.model, name, expert)
             studio.adopt(name, expert)
             told.put(expert)
@@ -120,7 +122,8 @@ def learnt(
         finally:
             _busy.discard(id(studio))
 
-    began, last = time.monotonic(), (0, len(found))
+    began = time.monotonic()
+    last = 0, len(found), "triplet"
     threading.Thread(target=work, name="seka-learn", daemon=True).start()
     try:
         while True:
@@ -134,21 +137,23 @@ def learnt(
                 raise news
             seconds = time.monotonic() - began
             if isinstance(news, Projection):
-                yield Progress(len(found), len(found), seconds, news)
+                yield Progress(len(found), len(found), seconds, expert=news)
                 return
             last = news
-            yield Progress(*last, seconds)
+            done, total, unit = last
+            yield Progress(done, total, seconds, unit)
     finally:
         stop.set()
 
 
-def _compared(studio: Studio, expert: Projection) -> Projection:
+def _compared(studio: Studio, expert: Projection, progress: Callable[[int, int], None]) -> Projection:
     """With baselines on the prompts that the shipped experts were measured on, where their router asks for them. Which prompts
     other experts have them of is in no file: beside those it counts with the mean of theirs."""
     if studio.origin != SHIPPED or studio.router is None or studio.router.score != "relative":
         return expert
     assert studio.model is not None
-    return with_baselines(studio.model, studio.tokenizer, {"": expert}, usual(studio.tokenizer))[""]
+    prompts = usual(studio.tokenizer)
+    return with_baselines(studio.model, studio.tokenizer, {"": expert}, prompts, progress=progress)[""]
 
 
 def remove(studio: Studio, name: str) -> None:

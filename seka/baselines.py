@@ -30,11 +30,12 @@ def with_baselines(
     experts: Mapping[str, Projection],
     prompts: Sequence[Prompt],
     batch_size: int = 16,
+    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Projection]:
     """The same experts, each with its `baseline` (H, R) in every layer, the mean over `prompts`, which weigh alike.
 
     The prompts are to be like those that will be steered, some of every kind; their marks are not looked at. The experts of
-    one `Router` are to be measured on the same ones.
+    one `Router` are to be measured on the same ones. progress: called with (prompts done, prompts in all) after each batch.
 
     ProjectionMismatch for an expert of another model; ValueError for no prompts, for one that does not fit the model's
     context, and when queries are not finite; RuntimeError while the model is steered.
@@ -72,6 +73,8 @@ def with_baselines(
             decoder(model)(
                 input_ids=tokens.ids, attention_mask=tokens.attention, position_ids=tokens.positions, use_cache=False
             )
+        if progress is not None:
+            progress(min(first + batch_size, len(plain)), len(plain))
     whole = {site.layer: site.whole for site in sites(model)}
 
     def based(name: str, expert: Projection) -> Projection:

@@ -90,6 +90,7 @@ def invented() -> dict[str, Any]:
         "spread": {"target": 0.05, "matched on": 20, "told on": 60, "draws": 2000, "ways": spread},
         "datasheet": {
             "digest": "ab",
+            "triplets": "cd",
             "documents": 5000,
             "tokens": 700_000,
             "longest": 990,
@@ -160,6 +161,7 @@ def chosen() -> dict[str, Any]:
     return {
         "rows": 100,
         "documents": "ab",
+        "triplets": "cd",
         "layers": "0:1;2:0,1",
         "scales": SCALES,
         "experts": {name: {"triplets": 400, **scored} for name in (*NAMES, "pooled")},

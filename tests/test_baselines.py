@@ -35,7 +35,11 @@ def test_by_hand(family: str, tokenizer: Any) -> None:
         _forward(model, family, ids, lambda layer, q, _keys, seen=seen: seen.update({layer: q}), len(ids) - 1)
         queries.append(seen)
     for size in (2, 16):
-        found = seka.with_baselines(model, tokenizer, known, texts, batch_size=size)
+        done: list[tuple[int, int]] = []
+        found = seka.with_baselines(
+            model, tokenizer, known, texts, batch_size=size, progress=lambda *told, done=done: done.append(told)
+        )
+        assert done == [(min(first + size, len(texts)), len(texts)) for first in range(0, len(texts), size)]
         for name, expert in found.items():
             for layer, part in expert.parts.items():
                 vectors = part.positive.vectors.double()

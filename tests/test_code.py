@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
@@ -11,8 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from conftest import TRIPLETS, build_model, build_tokenizer
 from hands import EMBEDDED, ROOT
 
+import seka
 from app import actions, code, runs
 from app.actions import Settings
 from app.asked import Asked
@@ -106,6 +110,24 @@ def test_on_a_space_programs_ask_its_own_address(here: Studio, monkeypatch: pyte
     assert "Client('https://ada-seka.hf.space/')" in client
     assert "https://ada-seka.hf.space/gradio_api/call/compare" in shell
     assert "10.0.0.1" not in client + shell
+
+
+def test_the_program_gives_a_learnt_expert_the_scales_of_the_mixture() -> None:
+    """Its file has 1 in every head."""
+    model, tokenizer = build_model("qwen3"), build_tokenizer()
+    given = {
+        name: seka.learn(model, tokenizer, TRIPLETS[i : i + 4], name=name).scaled({1: [0.5, 0.63], 2: [1 / 3, third]})
+        for i, (name, third) in enumerate((("facts", 1.0), ("roles", 0.1)))
+    }
+    studio = Studio.of("tiny", model, tokenizer, given)
+    studio.adopt("mine", seka.learn(model, tokenizer, TRIPLETS, name="mine"))
+    assert isinstance(studio.router, seka.Router)
+    program = code.python(Asked("x", Settings("adaptive", 1.0)), studio)
+    (scales,) = re.findall(r"\.scaled\((.*?)\),\n", program)
+    repeated = studio.experts["mine"].scaled(ast.literal_eval(scales))
+    for layer, wanted in studio.router.experts["mine"].scale.items():
+        assert torch.equal(repeated.scale[layer], wanted)
+    assert ".scaled(" not in code.python(Asked("x", Settings("mine", 1.0)), studio)
 
 
 def test_experts_are_named_by_where_they_are(here: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,7 +96,8 @@ def test_among_the_embedded_model_s_experts_it_has_baselines_on_their_prompts(mo
         studio = Studio.of(name, model, tokenizer, mixed, router=settings)
         if name == "elsewhere":
             studio.origin = "someone/model", "projections"
-        learn(studio, name)
+        units = {progress.unit: progress.total for progress in learn(studio, name)}
+        assert units == {"triplet": len(TRIPLETS)} | ({"prompt": len(prompts)} if name == "here" else {})
         kept = seka.Projection.load(shelf.file(model, name))
         assert studio.router is not None
         assert name in studio.router.names
@@ -270,6 +271,28 @@ def test_stopping_keeps_nothing_and_lets_others_learn(studio: Studio) -> None:
             thread.join(30)
     learn(studio, "other")
     assert list(studio.own) == ["other"]
+
+
+@pytest.mark.parametrize("when", ["between batches", "after the last one"])
+def test_stopping_while_it_is_compared_keeps_nothing(
+    studio: Studio, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Among the embedded model's experts one more thing is measured once all is learnt."""
+    stop = threading.Event()
+
+    def compared(_studio: Studio, expert: seka.Projection, progress: Any) -> seka.Projection:
+        stop.set()
+        if when == "between batches":
+            progress(16, 400)
+            raise AssertionError("went on after it was stopped")
+        return expert
+
+    monkeypatch.setattr(own, "_compared", compared)
+    told = learn(studio, stop=stop)
+    assert all(progress.expert is None for progress in told)
+    assert studio.own == {}
+    assert studio.model is not None
+    assert not shelf.file(studio.model, "mine").exists()
 
 
 def test_what_cannot_be_learnt_comes_back_from_the_thread(studio: Studio) -> None:

@@ -265,6 +265,7 @@ def test_the_card_says_what_was_trained_on_an_earlier_corpus(figures):
             ({"documents": "a"}, {}),
             ({"documents": "a"}, {"documents": "b"}),
             ({"before": [{**of, "documents": "a"}, of]}, {}),
+            ({}, {"triplets": "c"}),
         )
     ]
     assert "earlier" not in said[0]
@@ -274,6 +275,7 @@ def test_the_card_says_what_was_trained_on_an_earlier_corpus(figures):
             "the last stage of training",
             "the last stage of training and the experts",
             "earlier stages of training",
+            "the experts",
         ),
         strict=True,
     ):

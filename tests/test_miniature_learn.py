@@ -12,6 +12,7 @@ from setting import invent
 from seka import Projection, Router, Steering, encode, miniature
 from seka.experts import Experts
 from seka.miniature import learn, strength
+from seka.miniature.corpus import documents, triplets
 from seka.miniature.corpus.replies import WORKED_OUT
 from seka.miniature.corpus.triplets import KINDS
 from seka.miniature.measures.evaluate import VALIDATION, Row, draw
@@ -173,6 +174,7 @@ def test_what_is_written_is_what_was_chosen(shipped, monkeypatch, tmp_path) -> N
     monkeypatch.setattr(learn.scales, "tune", tuned)
     (tmp_path / "reports.safetensors").write_bytes(b"an expert of old")
     figures = learn.make(model, tokenizer, tmp_path, 4)
+    assert (figures["documents"], figures["triplets"]) == (documents.digest(), triplets.digest())
     assert {file.name for file in tmp_path.iterdir()} == {f"{name}.safetensors" for name in gains} | {"experts.json"}
     listed = Experts.of(tmp_path)
     assert (list(listed.mixed), list(listed.alone)) == (list(KINDS), ["pooled"])

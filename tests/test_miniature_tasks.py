@@ -153,6 +153,11 @@ def test_rows_of_a_task_can_be_told_apart(name, tokenizer):
             )
 
 
+def test_whole_answers_to_what_is_ignored_are_refused():
+    with pytest.raises(ValueError, match="whole answers to what is ignored are not measured; wanted first tokens"):
+        replace(tasks.TASKS["conflict"], whole=True)
+
+
 def test_the_less_likely_statement_is_the_one_that_is_followed_less(tokenizer):
     rows = evaluate.draw("conflict", 150, evaluate.VALIDATION, tokenizer)
     uneven = [row for row in rows if min(row.case.chances) <= 0.35]

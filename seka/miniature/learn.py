@@ -14,9 +14,9 @@ from seka.experts import NAME
 from seka.layers import write_heads
 from seka.learn import learn
 from seka.miniature import ROOT, load, path, projections, scales
-from seka.miniature.corpus.documents import digest
+from seka.miniature.corpus import documents
 from seka.miniature.corpus.ordinary import general
-from seka.miniature.corpus.triplets import COUNT, KINDS, triplets
+from seka.miniature.corpus.triplets import COUNT, KINDS, digest, triplets
 from seka.miniature.measures.matching import USUAL, usual
 from seka.miniature.measures.shipped import POOLED
 from seka.miniature.strength import rows, strength
@@ -61,7 +61,8 @@ def make(
     report(f"heads {layers}, scales {told}")
     figures: dict[str, Any] = {
         "rows": n,
-        "documents": digest(),
+        "documents": documents.digest(),
+        "triplets": digest(),
         "layers": layers,
         "scales": told,
         "experts": {},

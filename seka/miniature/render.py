@@ -8,7 +8,7 @@ from typing import Any
 from seka.miniature import findings, scales, tables
 from seka.miniature.corpus import asking, cases, instructions
 from seka.miniature.corpus.documents import LONGEST
-from seka.miniature.corpus.openclass import SHARE
+from seka.miniature.corpus.openclass import EVERYDAY, SHARE
 from seka.miniature.corpus.replies import INSTRUCTIONS, WORKED_OUT
 from seka.miniature.corpus.triplets import ASKED
 from seka.miniature.measures import misses
@@ -183,6 +183,7 @@ another seed moves the figures as well, and the best of several looks better tha
 
 def corpus(sheet: Figures, training: Figures, chosen: Figures) -> str:
     """The datasheet, and whether weights and experts are of the corpus as it is."""
+    kinds = sheet["triplets"]
     earlier = [
         what
         for what, told in (
@@ -190,7 +191,7 @@ def corpus(sheet: Figures, training: Figures, chosen: Figures) -> str:
             ("the last stage of training", [training]),
             ("the experts", [chosen]),
         )
-        if any(made.get("documents") != sheet["digest"] for made in told)
+        if any(made.get("documents") != sheet["digest"] or made.get("triplets", kinds) != kinds for made in told)
     ]
     changed = (
         f"\nThis is the corpus as it is now; {findings.listed(earlier)} had an earlier state of it, which may have held out "
@@ -225,8 +226,8 @@ instructions, words settle which one holds ("Only the last of these is right", "
 learnt, too; no row of evaluation has them.
 
 Held out by hash: {100 * sheet["held share"]:.0f} % of words and names ({kept:,} in training, {held:,} held out;
-invented ones by the same rule, without a list) and {100 * SHARE:.0f} % of the verbs and nouns of open relations; by hand,
-the wordings below. Training never draws them.
+invented ones by the same rule, without a list) and {100 * SHARE:.0f} % of the verbs and nouns of open relations, but for
+{len(EVERYDAY)} that other sentences of the corpus hold as well; by hand, the wordings below. Training never draws them.
 
 {tables.wordings(sheet)}
 Words by class, in training + held out: {words}.
@@ -266,7 +267,8 @@ the mixture, and a gain of its own.
 
 {tables.scales(chosen)}
 Gains: by {chosen["rows"]} rows of each task that no scale was found on, words unseen, half of them in unseen wordings.
-Score: the mean over {findings.listed(list(SCORED))} of how often the answers follow the mark in both directions, of
+Score: the mean over {findings.listed(list(SCORED))} (instructions are of every kind here, and those that are worked out
+count once more) of how often the answers follow the mark in both directions, of
 instructions whole ones, else first tokens. Of the gains that do no harm, which leave a story's perplexity at most at
 {HARM:g} times the unsteered one ({STORIES} validation stories, the upper end of the 95 % interval), the one that scores
 best was taken, of equals the smallest; where every gain does harm, the smallest. Scores are asked for from the largest

@@ -10,7 +10,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import torch
@@ -81,7 +80,7 @@ def choose_gain(score: Callable[[float], float], harm: Callable[[float], float])
 
 
 def _below(scores: Mapping[float, float], distance: float) -> float:
-    """`distance` below the best; shares of rows are no exact fractions, hence the last bit."""
+    """`distance` below the best; shares of rows are rounded, and equal scores are to be equal, hence the last bit."""
     return max(scores.values()) - distance - 1e-9
 
 
@@ -107,8 +106,7 @@ def strength(
         with torch.no_grad():
             steered = steering.with_gain(gain)
             found = [both(tokenizer, given[name], steered, whole) for name, whole in SCORED.items()]
-        hits = (Fraction(int((margins > 0).all(1).sum()), len(margins)) for margins in found)
-        return float(sum(hits) / len(SCORED))  # exact until here, so that equal scores are equal
+        return sum(float((margins > 0).all(1).double().mean()) for margins in found) / len(SCORED)
 
     def harm(gain: float) -> float:
         measured[gain] = harms(model, tokenizer, {"": steering.with_gain(gain)}, VALIDATION, STORIES)[""].interval[1]

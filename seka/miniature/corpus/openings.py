@@ -104,8 +104,8 @@ def made_relation(random: Random, subject: str) -> Relation:
     told, *asks = unkept(draw).split("\n")
     lead, given = told.removesuffix(" {V}"), random.choice(determiners) + "{V}"
     kind = subject or random.choice(("person", "thing", "placeful"))
-    says, none, asked, more = (Wordings(some, ()) for some in ((f"{lead} {given}",), (), tuple(asks), frames.MORE))
-    return Relation(lead, kind, random.choice(classes), none, says, none, asked, more, 0.0, given)
+    says, none, questions, more = (Wordings(some, ()) for some in ((f"{lead} {given}",), (), tuple(asks), frames.MORE))
+    return Relation(lead, kind, random.choice(classes), none, says, none, questions, more, 0.0, given)
 
 
 def strange_relation(random: Random, subject: str) -> Relation:

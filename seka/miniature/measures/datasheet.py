@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from seka.miniature.corpus import documents, openclass, rules, visitors
+from seka.miniature.corpus import documents, openclass, rules, triplets, visitors
 from seka.miniature.corpus.frames import ASKS, FRAMES
 from seka.miniature.corpus.grammar import WRAPS
 from seka.miniature.corpus.lexicon import HELD_SHARE, split_words
@@ -32,6 +32,7 @@ def datasheet(tokenizer: Any, count: int = COUNT) -> dict[str, Any]:
         tokens[document.kind] += size + 1  # the end of a document is a token
     return {
         "digest": documents.digest(),
+        "triplets": triplets.digest(),
         "documents": count,
         "tokens": tokens.total(),
         "longest": max(sizes),

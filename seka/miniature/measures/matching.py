@@ -19,7 +19,8 @@ USUAL = 100
 
 
 def usual(tokenizer: Any, n: int = USUAL) -> list[Prompt]:
-    """`n` validation prompts of each kind of MATCHING, with nothing marked; words and wordings are unseen ones."""
+    """`n` validation prompts of each kind of MATCHING, with nothing marked; words are unseen ones, wordings those of
+    training."""
     return [
         Prompt(row.case.prompt) for kind in MATCHING.values() for row in draw(kind, n, VALIDATION, tokenizer, UNSEEN)
     ]

@@ -61,6 +61,10 @@ class Task:
     whole: bool = False
     ignoring: bool = False
 
+    def __post_init__(self) -> None:
+        if self.ignoring and self.whole:
+            raise ValueError(f"{self.title}: whole answers to what is ignored are not measured; wanted first tokens")
+
 
 def instructions(random: Random, options: Options) -> Case:
     """Two instructions that name what to write."""
@@ -211,7 +215,7 @@ def measure(task: Task, model: Any, tokenizer: Any, ways: dict[str, Way], split:
         if name != "none":
             ask, right = asking(task, rows, model, tokenizer, ways[name])
             found[name] = COUNTS[task.count](rows, ask, plain, right)
-            if task.ignoring and not task.whole:
+            if task.ignoring:
                 found[name] |= ignored(rows, ask, plain)
     return {name: {figure: written(rate) for figure, rate in rates.items()} for name, rates in found.items()}
 
