@@ -73,10 +73,11 @@ words; the frames of a whole prompt ("Question: ... Answer:") are the same every
 is otherwise. A whole statement is marked, with weight 1. What training of the model never draws is drawn, in other
 rows, by what fits scales and strengths (see Experts).
 
-- *the less likely*: of rival statements, the one that the corpus goes by least often in this wording; where it goes by
-  several equally often, one of them, drawn. *less likely one marked*: it is marked, and the answer is its answer.
-  *both ways*: each of the two is marked in turn on the same prompt, and both times the answer follows. *first one
-  marked*: the first rival is marked; in a biography that is the real line of work.
+- *the less likely*: of rival statements, the one that the corpus goes by least often in this wording; of two that are put
+  together in an unseen one, which the corpus never goes by, the one that the model, unsteered, goes by less often in it, on
+  validation rows. Of several equally likely ones one is drawn. *less likely one marked*: it is marked, and the answer is
+  its answer. *both ways*: each of the two is marked in turn on the same prompt, and both times the answer follows. *first
+  one marked*: the first rival is marked; in a biography that is the real line of work.
 - *right sentence marked*, *another sentence marked*: in a passage, the sentence that answers the question, or
   another one, is marked, and the answer is right. *right ones kept*: of the rows that are right without steering,
   those that still are when the right sentence is marked.

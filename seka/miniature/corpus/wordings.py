@@ -35,7 +35,9 @@ SETTLED = (
     "[yes] {A}.\n[no] {B}.|1",
     "[no] {A}.\n[yes] {B}.|0",
 )
-#: Two statements, "|", and the chance of the first; never near one half, so that there is a less likely one to mark.
+#: Two statements, "|", and the chance of the first; in training never near one half, so that there is a less likely one to mark.
+#: The corpus never goes by those that are kept: their chance is what the shipped model, unsteered, makes of them, the first's
+#: part of the answers that follow either, on 3,000 validation rows.
 PAIRS = Wordings(
     (
         # Time.
@@ -120,25 +122,25 @@ PAIRS = Wordings(
         "A letter from {P}: {A}.\nA letter from {Q}: {B}.|0.4",
     ),
     (
-        "Years ago {a}. ^These days {b}.|0.35",
+        "Years ago {a}. ^These days {b}.|0.33",
         "My notes say that {a}. ^Your notes say that {b}.|0.4",
-        "{A}. Then again, {b}.|0.4",
-        "Rumour one: {A}.\nRumour two: {B}.|0.4",
-        "The letter claims that {a}. ^The postcard claims that {b}.|0.4",
-        "Until {D} {a}. From {E} on {b}.|0.35",
-        "{P} swears that {a}. ^{Q} insists that {b}.|0.4",
-        "The radio reported that {a}. ^The television reported that {b}.|0.4",
-        "{A}. Scratch that: {b}.|0.3",
-        "It looked as if {a}. ^As a matter of fact, {b}.|0.3",
-        "Draft: {A}.\nFinal copy: {B}.|0.35",
-        "> {A}.\n> {B}.|0.4",
-        "Entry of {Y}: {A}. Entry of {Z}: {B}.|0.4",
-        '"{A}," whispered {P}, but {Q} shouted, "{B}!"|0.4',
-        "{A}. Formerly {b}.|0.65",
-        "{A}, unless it is true that {b}.|0.65",
-        "{A} / {b}.|0.65",
-        "The editor confirms that {a}. ^An unsigned note claims that {b}.|0.65",
-        "{A}. A few people still think {b}.|0.65",
+        "{A}. Then again, {b}.|0.33",
+        "Rumour one: {A}.\nRumour two: {B}.|0.52",
+        "The letter claims that {a}. ^The postcard claims that {b}.|0.49",
+        "Until {D} {a}. From {E} on {b}.|0.22",
+        "{P} swears that {a}. ^{Q} insists that {b}.|0.32",
+        "The radio reported that {a}. ^The television reported that {b}.|0.42",
+        "{A}. Scratch that: {b}.|0.21",
+        "It looked as if {a}. ^As a matter of fact, {b}.|0.34",
+        "Draft: {A}.\nFinal copy: {B}.|0.77",
+        "> {A}.\n> {B}.|0.41",
+        "Entry of {Y}: {A}. Entry of {Z}: {B}.|0.48",
+        '"{A}," whispered {P}, but {Q} shouted, "{B}!"|0.27',
+        "{A}. Formerly {b}.|0.44",
+        "{A}, unless it is true that {b}.|0.48",
+        "{A} / {b}.|0.53",
+        "The editor confirms that {a}. ^An unsigned note claims that {b}.|0.73",
+        "{A}. A few people still think {b}.|0.45",
     ),
 )
 
