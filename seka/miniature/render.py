@@ -75,9 +75,10 @@ rows, by what fits scales and strengths (see Experts).
 
 - *the less likely*: of rival statements, the one that the corpus goes by least often in this wording; of two that are put
   together in an unseen one, which the corpus never goes by, the one that the model, unsteered, goes by less often in it, on
-  validation rows. Of several equally likely ones one is drawn. *less likely one marked*: it is marked, and the answer is
-  its answer. *both ways*: each of the two is marked in turn on the same prompt, and both times the answer follows. *first
-  one marked*: the first rival is marked; in a biography that is the real line of work.
+  validation rows (what other unseen wordings go by was set by hand). Of several equally likely ones one is drawn. *less
+  likely one marked*: it is marked, and the answer is its answer. *both ways*: each of the two is marked in turn on the same
+  prompt, and both times the answer follows. *first one marked*: the first rival is marked; in a biography that is the real
+  line of work.
 - *right sentence marked*, *another sentence marked*: in a passage, the sentence that answers the question, or
   another one, is marked, and the answer is right. *right ones kept*: of the rows that are right without steering,
   those that still are when the right sentence is marked.
