@@ -102,6 +102,7 @@ def invented() -> dict[str, Any]:
             "wordings": {"two statements together": [50, 14]},
             "visitors": {"names": 200, "words": 500},
             "leaks": {"held": 19, "found": ["rye"]},
+            "met": ["applaud"],
             "long passages": {"rows": 300, "shortest": 890, "mean": 970, "longest": 1019},
         },
     }

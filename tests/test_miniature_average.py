@@ -84,12 +84,12 @@ def test_stages_are_told_once_and_in_order() -> None:
     told = average.history([mean, later])
     assert [one["recipe"]["seed"] for one in (*told["before"], told)] == [0, 1, 2, 3]
     assert (told["after"], told["mean of"]) == (3, [4, [1, 2, 3]])
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in stages(told).splitlines()[2:]]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in stages(told, "ab").splitlines()[2:]]
     assert [row[1] for row in rows] == ["drawn weights", "stage 1", "stage 1", "the mean of stages 1, 2, 3"]
     after = {**later, "before": [*told["before"], alone(told)], "recipe": {**second["recipe"], "seed": 4}}
     said = average.history([after, first, told])
     assert said["mean of"] == [1, 5, [4, [1, 2, 3]]]
-    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in stages(said).splitlines()[2:]]
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in stages(said, "ab").splitlines()[2:]]
     assert rows[-1][1] == "the mean of stage 4 and (the mean of stages 1, 2, 3)"
     twice = average.history([first, later, later])
     assert twice["mean of"] == [1, 4, 4]

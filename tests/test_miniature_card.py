@@ -242,7 +242,7 @@ def test_the_card_holds_every_section_and_its_tables_are_whole(figures):
     for block in blocks:
         assert len({line.count("|") for line in block.strip().splitlines()}) == 1, block
     assert "--rate 0.75 --tokens 12288 --start THE_STAGE_IT_BEGINS_WITH --ship" in text
-    assert "| 2 | stage 1 | this one |" in text
+    assert "| 2 | stage 1 | an earlier state of it |" in text
     assert "| 1 | drawn weights | another one |" in text
     assert "| expert | 0:1 | 2:0 | 2:1 |" in text
     assert "| `facts` | 0.01 | 0.25 | 0.5 |" in text
@@ -285,7 +285,9 @@ def test_the_card_says_what_was_trained_on_an_earlier_corpus(figures):
 def test_a_stage_says_which_corpus_it_had_and_when_it_was_ended():
     last = training()
     early = {**last, "minutes": 18.0, "documents": "a"}
-    text = stages({**last, "documents": "b", "before": [*last["before"], early, {**early, "documents": "b"}, last]})
+    text = stages(
+        {**last, "documents": "b", "before": [*last["before"], early, {**early, "documents": "b"}, last]}, "b"
+    )
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[2:]]
     assert [row[2] for row in rows] == [
         "another one",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -15,6 +16,7 @@ from setting import invent
 
 import seka
 from seka import Steering, miniature
+from seka.miniature.corpus import openclass, world
 from seka.miniature.corpus.asking import LISTED
 from seka.miniature.corpus.cases import conflict
 from seka.miniature.corpus.stories import story
@@ -192,6 +194,14 @@ def test_perplexity_of_stories_as_a_loop_over_them():
     spread_out = sum((edited - plain - excess * own) ** 2 for plain, edited, own in losses) / 5
     error = 1.959964 * math.sqrt(spread_out / 6) / (count / 6)
     assert found.interval == pytest.approx((math.exp(excess - error), math.exp(excess + error)), rel=1e-4)
+
+
+def test_kept_verbs_and_nouns_are_looked_for_in_wordings_of_training(monkeypatch):
+    relation = next(r for r in world.relations() if r.name == "game")
+    assert any(re.search(r"\bplays\b", wording) for wording in relation.say.train)
+    forms = {"play": frozenset({"play", "plays"}), "pla": frozenset({"pla"}), "xx": frozenset({"xx"})}
+    monkeypatch.setattr(openclass, "kept_forms", lambda: forms)
+    assert datasheet.met() == ["play"]
 
 
 def test_leaks_are_whole_words():

@@ -179,6 +179,8 @@ def test_the_less_likely_statement_of_an_unseen_wording_is_what_the_model_makes_
         n, share = first + second, float(chance)
         assert n > 30, together
         assert abs(first / n - share) < 3.29 * (share * (1 - share) / n) ** 0.5, (together, first / n, share)
+        if abs(share - 0.5) > 0.1:
+            assert (first > second) == (share > 0.5), (together, first, second, share)
 
 
 def test_visitors_type_words_that_nothing_in_the_corpus_holds():

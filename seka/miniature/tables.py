@@ -97,7 +97,7 @@ def positions(sections: Figures) -> str:
     return table(["way", *ways["none"]], rows)
 
 
-def stages(training: Figures) -> str:
+def stages(training: Figures, digest: str) -> str:
     """The runs that made the weights, one after the other."""
     rows = []
     every = [*training.get("before", []), training]
@@ -111,7 +111,7 @@ def stages(training: Figures) -> str:
             [
                 str(number),
                 _beginning(every, number) if recipe.get("start") else "drawn weights",
-                _corpus(stage, training),
+                _corpus(stage, training, digest),
                 f"{budget}, {stage['threads']} {stage['device']} threads",
                 f"{shape['vocabulary']:,}",
                 f"{shape['context']:,}",
@@ -192,12 +192,11 @@ def _beginning(stages: Sequence[Figures], number: int) -> str:
     return mean(taken) if taken else f"stage {after}"
 
 
-def _corpus(stage: Figures, last: Figures) -> str:
-    """What a stage was trained on, beside the last one: by its first documents, where they are known."""
+def _corpus(stage: Figures, last: Figures, digest: str) -> str:
+    """What a stage was trained on, beside the corpus as it is: by its first documents, where they are known."""
     if set(stage["shares"]) != set(last["shares"]):
         return "another one"
-    same = stage is last or (stage.get("documents") == last.get("documents") is not None)
-    return "this one" if same else "an earlier state of it"
+    return "this one" if stage.get("documents") == digest else "an earlier state of it"
 
 
 def scales(chosen: Figures) -> str:

@@ -58,6 +58,19 @@ def kept(word: str) -> bool:
 
 
 @functools.cache
+def kept_forms() -> dict[str, frozenset[str]]:
+    """{verb or noun that is kept: its forms}, verbs without their prepositions, nouns with a plural."""
+    found: dict[str, frozenset[str]] = {
+        noun: frozenset((noun, noun + "s")) for _, _, noun in entries("nouns.txt", True)
+    }
+    for _, _, entry in entries("verbs.txt", True):
+        v = verb(entry)
+        forms = frozenset(form.split()[0] for form in (v.base, v.third, v.past, v.participle, v.ing))
+        found[v.base.split()[0]] = found.get(v.base.split()[0], frozenset()) | forms
+    return found
+
+
+@functools.cache
 def entries(file: str, held: bool) -> tuple[tuple[str, str, str], ...]:
     """(kind of subject, kind of value, entry) of every verb or noun on one side of the split."""
     found = []

@@ -1,4 +1,4 @@
-"""Wordings that put statements beside each other, and the chance with which the corpus then goes by one of them.
+"""Wordings that put statements beside each other, and the chance with which a document then goes by one of them.
 
 {a} is a statement as it stands inside a sentence, {A} as it begins one; {P} and {Q} are people, {D} and {E} two days of
 the week in their order, {Y} and {Z} two years in theirs. ^ is a place where a sentence about something else may stand.
@@ -37,7 +37,7 @@ SETTLED = (
 )
 #: Two statements, "|", and the chance of the first; in training never near one half, so that there is a less likely one to mark.
 #: The corpus never goes by those that are kept: their chance is what the shipped model, unsteered, makes of them, the first's
-#: part of the answers that follow either, on 3,000 validation rows.
+#: part of the answers that follow either, on 3,000 validation rows, about 160 of each: 0.04 is one standard error.
 PAIRS = Wordings(
     (
         # Time.

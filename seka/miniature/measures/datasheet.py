@@ -47,6 +47,7 @@ def datasheet(tokenizer: Any, count: int = COUNT) -> dict[str, Any]:
         "wordings": {name: sides(some) for name, some in wordings().items()},
         "visitors": {kind: len(visitors.listed(kind)) for kind in ("names", "words")},
         "leaks": leaks(document.text for document in drawn),
+        "met": met(),
         "long passages": lengths(tokenizer, min(count, PASSAGES)),
     }
 
@@ -86,6 +87,14 @@ def leaks(texts: Iterable[str]) -> dict[str, Any]:
     held = sorted({word for kind in HELD for word in split_words(kind, True)})
     read = "\n".join(map(spaced, texts))
     return {"held": len(held), "found": [word for word in held if spaced(word) in read]}
+
+
+def met() -> list[str]:
+    """Kept verbs and nouns that stand in wordings of training all the same, as whole words."""
+    listed = [wording for some in wordings().values() for each in some for wording in each.train]
+    others = [each for r in relations() for each in (*r.noun.train, *r.only.train, *r.more.train)]
+    read = "\n".join(map(spaced, [*listed, *others]))
+    return sorted(word for word, forms in openclass.kept_forms().items() if any(spaced(form) in read for form in forms))
 
 
 def spaced(text: str) -> str:

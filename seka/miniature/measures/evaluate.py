@@ -55,7 +55,7 @@ class Row:
 
     @property
     def less_likely(self) -> int:
-        """The statement that the corpus follows least often, drawn where several are; where only one answers, that one."""
+        """The statement with the least of the case's chances, drawn where several have it; where only one answers, that one."""
         chances = self.case.chances
         least = [index for index, chance in enumerate(chances) if chance == min(chances)]
         return least[zlib.crc32(self.case.prompt.encode()) % len(least)] if chances else self.case.chosen
@@ -148,7 +148,7 @@ def ignored(rows: Sequence[Row], ask: Ask, plain: Sequence[int]) -> dict[str, Ra
 
 def unsteered(rows: Sequence[Row], plain: Sequence[Any], right: Right = first_right) -> dict[str, Rate]:
     """What the model does without steering: how often it gives the answer of the first rival, of the less likely one, of
-    the one that the corpus goes by, and of any of them."""
+    the one that was drawn by the case's chances, and of any of them."""
     pairs = list(zip(rows, plain, strict=True))
     chosen: dict[str, Callable[[Row], int]] = {
         "the first": lambda row: 0,
