@@ -1,12 +1,11 @@
 """Who may use a model: one lock each. Knows no hooks and no keys.
 
 A steering holds its model's lock from beginning to end; `seka.stream` holds it step by step, so that several visitors
-take turns; `seka.learn` and
-`seka.with_baselines` hold it batch by batch, `seka.generate` and `seka.attention_on_highlight` for their length.
-Whoever calls a model himself while others may steer it writes `with seka.locks.lock(model): model(...)`. So each visitor
-gets what he would get alone, and different models never wait for each other. Two things it cannot give: `seka.generate`
-with do_sample draws from torch's one generator, which all threads share (`seka.stream` has one of its own); and the tasks
-of one thread (asyncio) are one visitor to it.
+take turns; `seka.learn` and `seka.with_baselines` hold it batch by batch, `seka.generate` and
+`seka.attention_on_highlight` for their length. Whoever calls a model himself while others may steer it writes
+`with seka.locks.lock(model): model(...)`. So each visitor gets what he would get alone, and different models never wait
+for each other. Two things it cannot give: `seka.generate` with do_sample draws from torch's one generator, which all
+threads share (`seka.stream` has one of its own); and the tasks of one thread (asyncio) are one visitor to it.
 
 Turns are given in the order of asking. The thread that has the lock may take it again; a second steering within the
 first is refused. A model, the decoder inside it, and what `torch.compile` makes of either share one lock.

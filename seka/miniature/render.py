@@ -194,7 +194,7 @@ def corpus(sheet: Figures, training: Figures, chosen: Figures) -> str:
             ("the last stage of training", [training], texts),
             ("the experts", [chosen], (*texts, ("triplets", "triplets"))),
         )
-        if any(any(made.get(key) != sheet[of] for key, of in read) for made in told)
+        if any(made.get(key) != sheet[of] for made in told for key, of in read)
     ]
     changed = (
         f"\nThis is the corpus as it is now; {findings.listed(earlier)} had an earlier state of it, which may have held out "
