@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 #: Steps of making the embedded model; each module has add_arguments(parser) and run(args, report).
-MINIATURE = ("train", "compare", "average", "learn", "card", "check")
+MINIATURE = ("train", "compare", "average", "chances", "learn", "card", "check")
 ATTENTION = "attention: eager, sdpa, flex_attention, flash_attention_2, ... (default auto: the fastest that can be had)"
 
 

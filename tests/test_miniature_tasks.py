@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from dataclasses import replace
 from random import Random
@@ -9,7 +10,7 @@ from random import Random
 import pytest
 
 from seka import miniature
-from seka.miniature import strength
+from seka.miniature import chances, strength
 from seka.miniature.corpus import (
     asking,
     cases,
@@ -28,7 +29,7 @@ from seka.miniature.corpus.asking import TRAINING, Options
 from seka.miniature.corpus.lexicon import FOLDER
 from seka.miniature.corpus.rules import SETTLED
 from seka.miniature.corpus.wordings import PAIRS
-from seka.miniature.measures import evaluate, misses, sideeffects, tasks, ways
+from seka.miniature.measures import evaluate, misses, sideeffects, tasks
 
 COUNT = 1500
 
@@ -66,7 +67,8 @@ def test_of_equally_likely_statements_either_is_drawn(tokenizer):
     assert {row.case.chances for row in rows} == {(0.5, 0.5)}
     assert 0.2 * len(rows) < sum(row.less_likely for row in rows) < 0.8 * len(rows)
     rows = evaluate.draw("conflict", 60, evaluate.VALIDATION, tokenizer, tasks.NOWHERE)
-    assert all(row.case.chances[row.less_likely] == min(row.case.chances) < 0.5 for row in rows)
+    assert all(row.case.chances[row.less_likely] == min(row.case.chances) for row in rows)
+    assert sum(min(row.case.chances) < 0.5 for row in rows) > 0.5 * len(rows)
     assert {row.less_likely for row in rows} == {0, 1}
 
 
@@ -92,7 +94,9 @@ def test_every_kind_occurs_about_as_often_as_stated():
     kinds = [documents.draw(0, "training", index).kind for index in range(COUNT)]
     total = sum(documents.SHARES.values())
     for kind, share in documents.SHARES.items():
-        assert kinds.count(kind) / COUNT == pytest.approx(share / total, abs=0.03)
+        p = share / total
+        assert abs(kinds.count(kind) / COUNT - p) < 4 * (p * (1 - p) / COUNT) ** 0.5, kind
+        assert kinds.count(kind) > 0 or p * COUNT < 10, kind
 
 
 @pytest.mark.parametrize("options", [Options(), Options(words=True, wordings=True)], ids=["training", "held out"])
@@ -166,21 +170,45 @@ def test_the_less_likely_statement_is_the_one_that_is_followed_less(tokenizer):
     assert sum(row.case.chosen == row.less_likely for row in uneven) / len(uneven) < 0.5
 
 
-def test_the_less_likely_statement_of_an_unseen_wording_is_what_the_model_makes_of_it(monkeypatch):
-    """The chance that is stated, in the 99.9 % interval of what the shipped model does on 50 validation rows of the wording."""
+def test_the_less_likely_statement_of_an_unseen_wording_is_what_the_model_makes_of_it():
+    """The chances that are stated, beside what the shipped model does on rows that did not set them: each in a 99.9 % interval,
+    all together no further off than chance is, and hardly ever on the other side."""
     model, tokenizer = miniature.load()
-    for wording in PAIRS.held:
-        together, chance = wording.split("|")
-        monkeypatch.setattr(cases, "together", lambda *_, found=(together, chance): found)
-        rows = evaluate.draw("conflict", 50, evaluate.VALIDATION, tokenizer, tasks.NOWHERE)
-        ask, right = tasks.asking(tasks.TASKS["conflict"], rows, model, tokenizer, ways.plain(model))
-        answers = ask([row.marked(0) for row in rows])
-        first, second = (sum(right(row, i, told) for row, told in zip(rows, answers, strict=True)) for i in (0, 1))
-        n, share = first + second, float(chance)
-        assert n > 30, together
-        assert abs(first / n - share) < 3.29 * (share * (1 - share) / n) ** 0.5, (together, first / n, share)
-        if abs(share - 0.5) > 0.1:
-            assert (first > second) == (share > 0.5), (together, first, second, share)
+    found = chances.chances(model, tokenizer, 50, f"{evaluate.VALIDATION}, again")
+    assert [*found] == [*PAIRS.held]
+    stated = {wording: float(wording.split("|")[1]) for wording in PAIRS.held}
+    squares = []
+    for wording, rate in found.items():
+        assert rate.n > 25, wording
+        share = min(max(stated[wording], 0.02), 0.98)
+        squares.append((rate.value - share) ** 2 / (share * (1 - share) / rate.n))
+        assert squares[-1] < 3.5**2, (wording, rate)
+        if abs(share - 0.5) > 0.15:
+            assert (rate.value > 0.5) == (share > 0.5), (wording, rate)
+    # Of k squares of standard normals the mean is 1 and the variance 2 / k; what is stated has an error of its own.
+    assert sum(squares) / len(squares) < 1.3 + 3.3 * (2 / len(squares)) ** 0.5
+
+
+def test_a_chance_is_one_half_where_too_few_rows_tell_the_side():
+    assert chances.written(evaluate.Rate(45, 100)) == chances.written(evaluate.Rate(59, 100)) == "0.5"
+    assert chances.written(evaluate.Rate(0, 0)) == "0.5"
+    assert chances.written(evaluate.Rate(40, 1000)) == "0.04"
+    assert chances.written(evaluate.Rate(400, 1000)) == "0.4"
+    with pytest.raises(ValueError, match="0 rows of each wording"):
+        chances.chances(None, None, 0)
+
+
+def test_the_command_tells_every_wording_and_where_another_chance_stands(monkeypatch):
+    first, second = PAIRS.held[:2]
+    together, stands = first.split("|")
+    new = "0.99" if float(stands) < 0.5 else "0.01"
+    rates = {first: evaluate.Rate(round(500 * float(new)), 500), second: evaluate.Rate(0, 0)}
+    monkeypatch.setattr(chances, "load", lambda: (None, None))
+    monkeypatch.setattr(chances, "chances", lambda model, tokenizer, n: rates)
+    told: list[str] = []
+    chances.run(argparse.Namespace(rows=500), told.append)
+    assert told[0] == f"{together!r}: {rates[first].hits} of 500, {new} where {stands} stands"
+    assert told[1].startswith(f"{second.split('|')[0]!r}: 0 of 0, 0.5")
 
 
 def test_visitors_type_words_that_nothing_in_the_corpus_holds():

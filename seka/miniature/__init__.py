@@ -1,10 +1,11 @@
 """The embedded language model: where its files are and how to load them. How it is made is in the modules beside.
 
-    python -m seka miniature train | compare | average | learn | card | check
+    python -m seka miniature train | compare | average | chances | learn | card | check
 
 `corpus` makes its text; `tokenizer`, `batches`, `model`, `optimiser`, `probe` and `train` make the model, `compare` compares
-runs and `average` takes their mean, `learn` makes its experts and `strength` chooses their gains, `measures` knows what it is
-measured by, `card` and `check` measure. None is imported here.
+runs and `average` takes their mean, `chances` says what it makes of two statements in wordings it never saw, `learn` makes its
+experts and `strength` chooses their gains, `measures` knows what it is measured by, `card` and `check` measure. None is imported
+here.
 """
 
 from __future__ import annotations

@@ -73,22 +73,19 @@ def calm(random: Random, fact: Fact, options: Options) -> Style:
             return style
 
 
-def together(random: Random, options: Options) -> tuple[str, str]:
-    """How two statements stand together, and the chance of the first."""
+def together(random: Random, options: Options) -> str:
+    """How two statements stand together, "|", and the chance of the first."""
     if options.free and random.random() < SETTLED_SHARE:
-        joined = random.choice(SETTLED)
-    elif options.free and random.random() < made.SHARE:
-        joined = made_pairs.pair(random)
-    else:
-        joined = PAIRS.pick(random, options.wordings)
-    wording, prior = joined.split("|")
-    return wording, prior
+        return random.choice(SETTLED)
+    if options.free and random.random() < made.SHARE:
+        return made_pairs.pair(random)
+    return PAIRS.pick(random, options.wordings)
 
 
-def conflict(random: Random, options: Options = TRAINING) -> Case:
-    """Two statements that contradict each other."""
+def conflict(random: Random, options: Options = TRAINING, joined: str = "") -> Case:
+    """Two statements that contradict each other; joined: how they stand together, like an entry of PAIRS, "" to draw it."""
     facts, style, said = rivals(random, options, 2)
-    wording, prior = together(random, options)
+    wording, prior = (joined or together(random, options)).split("|")
     text = dress(random, s.place(wording, said), options, " ".join(said))
     for _ in range(random.choice((0, 0, 0, 0, 1, 1, 2))):
         extra = aside(random, options, facts)

@@ -85,7 +85,7 @@ def disputed(random: Random, options: Options) -> Case:
     """Two statements that contradict each other, in one turn or in two."""
     facts, style, said = rivals(random, options, 2)
     if random.random() < 0.4:
-        wording, prior = together(random, options)
+        wording, prior = together(random, options).split("|")
         body = dress(random, s.place(wording.replace("^", ""), said), options, " ".join(said))
         chance = float(prior)
         text = f"{USER}{body}" + (nod(random) if random.random() < 0.6 else " ")

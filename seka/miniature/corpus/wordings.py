@@ -36,8 +36,8 @@ SETTLED = (
     "[no] {A}.\n[yes] {B}.|0",
 )
 #: Two statements, "|", and the chance of the first; in training never near one half, so that there is a less likely one to mark.
-#: The corpus never goes by those that are kept: their chance is what the shipped model, unsteered, makes of them, the first's
-#: part of the answers that follow either, on 3,000 validation rows, about 160 of each: 0.04 is one standard error.
+#: The corpus never goes by those that are kept: their chance is what the shipped model, unsteered, makes of them, as
+#: `python -m seka miniature chances` measures it on validation rows.
 PAIRS = Wordings(
     (
         # Time.
