@@ -39,18 +39,18 @@ TEXTS: dict[str, Callable[[Random], str]] = {
     "mixed": mixed,
 }
 SHARES = {
-    "conflict": 0.36,
+    "conflict": 0.42,
     "several": 0.07,
     "biography": 0.05,
     "passage": 0.09,
     "long passage": 0.014,
     "override": 0.02,
-    **dict.fromkeys(INSTRUCTIONS, 0.03),
-    "choice": 0.22,
-    "pick": 0.15,
-    "form": 0.1,
-    **dict.fromkeys(("quote", "greeting", "order"), 0.035),
-    **dict.fromkeys(("opening", "bullet", "replace", "pronouns"), 0.04),
+    **dict.fromkeys(INSTRUCTIONS, 0.042),
+    "choice": 0.3,
+    "pick": 0.2,
+    "form": 0.11,
+    **dict.fromkeys(("quote", "greeting", "order"), 0.05),
+    **dict.fromkeys(("opening", "bullet", "replace", "pronouns"), 0.055),
     "records": 0.03,
     "dialogue": 0.03,
     "copying": 0.02,
@@ -59,7 +59,7 @@ SHARES = {
     "story": 0.04,
     "mixed": 0.05,
 }
-"""How often each kind is drawn, beside the others; the card gives the shares in tokens."""
+"""How often each kind is drawn, beside the others: of their sum. The card gives the shares in tokens."""
 LONGEST = 3500
 """No document has more characters, which keeps nearly every one within 1,024 tokens of the shipped tokenizer."""
 TYPESET = 0.05
