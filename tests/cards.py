@@ -51,6 +51,7 @@ def invented() -> dict[str, Any]:
             "tasks": {task: rate(300) for task in ("conflict, unseen wordings", "one against 3", "visitor")},
             "mean": between(mean, mean - 0.02, mean + 0.02),
             "over key scaling": between(mean - 0.6, mean - 0.63, mean - 0.57),
+            "side effect over key scaling": between(0.001, -0.004, 0.006),
         }
         for name, mean in zip(
             ("none", "marked prompt", "logit bias", "key scaling, every head", *STEERED),
@@ -87,7 +88,14 @@ def invented() -> dict[str, Any]:
             "rank correlation": 0.5,
             "furthest apart": [{"layer": 1, "head": 1, "effect": 1, "shift": 2}],
         },
-        "spread": {"target": 0.05, "matched on": 20, "told on": 60, "draws": 2000, "ways": spread},
+        "spread": {
+            "target": 0.05,
+            "matched on": 20,
+            "told on": 60,
+            "draws": 2000,
+            "ways": spread,
+            "recommended": {name: {"gain": 0.2, **between(0.5, 0.4, 0.6)} for name in ("adaptive", "pooled")},
+        },
         "datasheet": {
             "digest": "ab",
             "triplets": "cd",

@@ -85,7 +85,7 @@ def test_stages_are_told_once_and_in_order() -> None:
     assert [one["recipe"]["seed"] for one in (*told["before"], told)] == [0, 1, 2, 3]
     assert (told["after"], told["mean of"]) == (3, [4, [1, 2, 3]])
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in stages(told, "ab").splitlines()[2:]]
-    assert [row[1] for row in rows] == ["drawn weights", "stage 1", "stage 1", "the mean of stages 1, 2, 3"]
+    assert [row[1] for row in rows] == ["random initialisation", "stage 1", "stage 1", "the mean of stages 1, 2, 3"]
     after = {**later, "before": [*told["before"], alone(told)], "recipe": {**second["recipe"], "seed": 4}}
     said = average.history([after, first, told])
     assert said["mean of"] == [1, 5, [4, [1, 2, 3]]]

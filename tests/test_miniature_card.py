@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from cards import between, chosen, invented, rate, recipes, training
 
+from seka import miniature
 from seka.__main__ import main
 from seka.miniature import card, check, findings, scales, tables, targets
+from seka.miniature.card import stored
 from seka.miniature.check import differences
 from seka.miniature.measures import tasks
 from seka.miniature.render import render
@@ -108,6 +110,8 @@ def test_what_is_wanted_without_steering_has_two_bounds(figures):
     for hits, good in ((99, False), (100, True), (200, True), (201, False)):
         there = changed(figures["sections"], "tasks", "conflict", "none", "the less likely", to=rate(hits))
         assert targets.verdicts(there)[0][1] == good
+        odd = findings.reached(there).partition("Without steering not as wanted: ")[2]
+        assert (targets.TARGETS[0].what in odd) == (not good)
 
 
 def test_positions_and_side_effects_are_judged_too(figures):
@@ -140,8 +144,36 @@ def test_the_verdict_on_key_scaling_follows_the_intervals(sections, pooled, adap
     spread["ways"]["adaptive"]["over key scaling"] = adaptive
     said = findings.against_scaling(spread)
     assert verdict in said
-    assert ("worse than key scaling: -10.0 points (-20.0 to -5.0)" in said) == (pooled["high"] < 0)
+    assert ("worse than key scaling: -10.0 points (-20.0 to -5.0; side effect" in said) == (pooled["high"] < 0)
     assert ("cannot be told" in said) == (adaptive["low"] <= 0)
+
+
+@pytest.mark.parametrize(
+    ("found", "harm", "told"),
+    [
+        (between(0.1, 0.05, 0.15), between(0.02, 0.01, 0.03), "cannot be told from"),
+        (between(0.1, 0.05, 0.15), between(-0.02, -0.03, -0.01), "is better than"),
+        (between(-0.1, -0.15, -0.05), between(-0.02, -0.03, -0.01), "cannot be told from"),
+        (between(-0.1, -0.15, -0.05), between(0.02, 0.01, 0.03), "is worse than"),
+    ],
+)
+def test_a_difference_that_another_side_effect_explains_is_no_verdict(sections, found, harm, told):
+    spread = changed(sections["spread"], "ways", "pooled", "over key scaling", to=found)
+    spread["ways"]["pooled"]["side effect over key scaling"] = harm
+    said = findings.against_scaling(spread)
+    assert f"one expert (`pooled`) {told} key scaling" in said
+    assert f"side effect {harm['value']:+.3f} nats" in said
+
+
+def test_harm_at_the_strengths_that_are_shipped_is_told(sections):
+    assert "`adaptive` (strength 0.2) 0.500 (0.400-0.600) and `pooled`" in findings.at_full_strength(sections["spread"])
+
+
+def test_the_readme_says_what_the_card_finds_of_key_scaling():
+    """And no more: where the learnt subspaces came to beat it, the README would have to say so."""
+    said = findings.against_scaling(stored()["sections"]["spread"])
+    readme = " ".join((miniature.ROOT / "README.md").read_text(encoding="utf-8").split())
+    assert ("do not beat" in said) == ("learnt subspaces do not beat scaling whole keys" in readme)
 
 
 @pytest.mark.parametrize("mean", [0.0, 1.1])
@@ -243,7 +275,7 @@ def test_the_card_holds_every_section_and_its_tables_are_whole(figures):
         assert len({line.count("|") for line in block.strip().splitlines()}) == 1, block
     assert "--rate 0.75 --tokens 12288 --start THE_STAGE_IT_BEGINS_WITH --ship" in text
     assert "| 2 | stage 1 | an earlier state of it |" in text
-    assert "| 1 | drawn weights | another one |" in text
+    assert "| 1 | random initialisation | another one |" in text
     assert "| expert | 0:1 | 2:0 | 2:1 |" in text
     assert "| `facts` | 0.01 | 0.25 | 0.5 |" in text
     assert "| `roles` | 1 | 0.01 | 0.5 |" in text

@@ -1,4 +1,7 @@
-"""The mean of the weights of runs with one beginning, often better than any of them (Wortsman et al. 2022, model soups)."""
+"""The mean of the weights of runs with one beginning, or of a run and its own beginning, often better than any of them.
+
+Wortsman et al. 2022: "Model soups" of the first, "Robust fine-tuning of zero-shot models" of the second.
+"""
 
 from __future__ import annotations
 

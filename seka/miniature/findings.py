@@ -36,12 +36,15 @@ def mean(taken: Sequence[Any]) -> str:
 
 def reached(sections: Mapping[str, Any]) -> str:
     """How many targets are met, and which are not."""
-    judged = [(target.what, good) for target, _, good in verdicts(sections)]
+    found = verdicts(sections)
+    judged = [(target.what, good) for target, _, good in found]
     judged.append(("long passages, flat when marked", apart(by_position(sections["tasks"], DEFAULT)) <= FLAT))
     judged.append(("side effect", sections["perplexity"][DEFAULT]["multiple"] <= HARMLESS))
     missed = [what for what, good in judged if not good]
-    count = f"{len(judged) - len(missed)} of {len(judged)} targets are met."
-    return f"{count} Missed: {'; '.join(missed)}." if missed else count
+    odd = [target.what for target, as_wanted, _ in found if as_wanted is False]
+    told = f"{len(judged) - len(missed)} of {len(judged)} targets are met."
+    told += f" Missed: {'; '.join(missed)}." if missed else ""
+    return told + (f" Without steering not as wanted: {'; '.join(odd)}." if odd else "")
 
 
 def order(spread: Mapping[str, Any]) -> list[str]:
@@ -50,15 +53,17 @@ def order(spread: Mapping[str, Any]) -> list[str]:
 
 
 def against_scaling(spread: Mapping[str, Any]) -> str:
-    """Whether the learnt subspaces beat key scaling at the same side effect: an interval without 0 says so."""
+    """Whether the learnt subspaces beat key scaling at the same side effect: an interval without 0 says so, unless the side
+    effect on test rows is surely another one, on the side that would explain it."""
     lines, better = [], []
     for name, words in LEARNT.items():
-        found = spread["ways"][name]["over key scaling"]
-        said = f"{points(found['value'])} points ({points(found['low'])} to {points(found['high'])})"
-        if found["low"] > 0:
+        found, harm = (spread["ways"][name][of] for of in ("over key scaling", "side effect over key scaling"))
+        said = f"{points(found['value'])} points ({points(found['low'])} to {points(found['high'])}"
+        said += f"; side effect {harm['value']:+.3f} nats, {harm['low']:+.3f} to {harm['high']:+.3f})"
+        if found["low"] > 0 >= harm["low"]:
             better.append(name)
             lines.append(f"{words} is better than key scaling by {said}")
-        elif found["high"] < 0:
+        elif found["high"] < 0 <= harm["high"]:
             lines.append(f"{words} is worse than key scaling: {said}")
         else:
             lines.append(f"{words} cannot be told from key scaling: {said}")
@@ -88,6 +93,15 @@ def off_target(spread: Mapping[str, Any]) -> str:
         if not harm["low"] <= spread["target"] <= harm["high"]
     ]
     return f"On test rows the side effect is surely another one for {listed(off)}." if off else ""
+
+
+def at_full_strength(spread: Mapping[str, Any]) -> str:
+    """What a mark that misses does at the strengths that are shipped."""
+    told = [
+        f"`{name}` (strength {one['gain']:g}) {one['value']:.3f} ({one['low']:.3f}-{one['high']:.3f})"
+        for name, one in spread["recommended"].items()
+    ]
+    return f"At the strengths that their files recommend, such a mark moves it by, in nats: {listed(told)}."
 
 
 def agreement(heads: Mapping[str, Any]) -> str:

@@ -74,12 +74,13 @@ is otherwise. A whole statement is marked, with weight 1. What training of the m
 rows, by what fits scales and strengths (see Experts).
 
 - *the less likely*: of rival statements, the one that the corpus goes by least often in this wording; of two that are put
-  together in an unseen one, which the corpus never goes by, the one that the model, unsteered, goes by less often in it, on
-  validation rows: by that alone at most about half of the unsteered answers are its. (Up to test rows 11 a guess took its
-  place, by which that rate missed what is wanted of it. What other unseen wordings go by is a guess still, and may not be
-  what the model does.) Of several equally likely ones one is drawn. *less likely one marked*: it is marked, and the answer
-  is its answer. *both ways*: each of the two is marked in turn on the same prompt, and both times the answer follows.
-  *first one marked*: the first rival is marked; in a biography that is the real line of work.
+  together in an unseen one, which the corpus never goes by, the one that the model, unsteered, goes by less often in it, as
+  `python -m seka miniature chances` measures on validation rows: by that alone at most about half of the unsteered answers
+  are its. (This took the place of a guess, after the unsteered rate by the guess had been seen outside of what is wanted
+  of it on earlier test rows. What other unseen wordings go by is a guess still, and may not be what the model does.) Of
+  several equally likely ones one is drawn, and so where those rows do not tell. *less likely one marked*: it is marked,
+  and the answer is its answer. *both ways*: each of the two is marked in turn on the same prompt, and both times the
+  answer follows. *first one marked*: the first rival is marked; in a biography that is the real line of work.
 - *right sentence marked*, *another sentence marked*: in a passage, the sentence that answers the question, or
   another one, is marked, and the answer is right. *right ones kept*: of the rows that are right without steering,
   those that still are when the right sentence is marked.
@@ -99,9 +100,9 @@ A score is the energy of the prompt's query in the expert's vectors over the mea
 of each of these kinds (some of which choose gains as well; of them the prompts are read and no answer): how near an expert is
 to every prompt does not count, only how much nearer to this one than usual.
 """
-HARMS = """Perplexity of a story of the corpus's own kind that follows a marked statement of another matter, as a multiple of
-the unsteered one; test rows in words of training, the interval by the spread over stories. Controls act at the strength
-of `pooled`.
+HARMS = """Two things are told of harm: above, what a mark that misses does to an answer; here, the perplexity of a story of
+the corpus's own kind that follows a marked statement of another matter, as a multiple of the unsteered one; test rows in
+words of training, the interval by the spread over stories. Controls act at the strength of `pooled`.
 """
 
 
@@ -142,8 +143,8 @@ def trained(training: Figures, digest: str) -> str:
     made = f"`{command} --ship` was the last stage."
     if taken:
         made = f"""`{command}` was the last stage. The shipped weights are {findings.mean(taken)},
-`python -m seka miniature average RUN ... --ship`: a mean of runs with one beginning often reads better than any of
-them (Wortsman et al. 2022, "Model soups")."""
+`python -m seka miniature average RUN ... --ship`: a mean of runs with one beginning, or of a run and its own beginning,
+often reads better than any of them (Wortsman et al. 2022, "Model soups"; "Robust fine-tuning of zero-shot models")."""
     return f"""## Training
 
 {training["parameters"] / 1e6:.2f} M parameters: {shape["layers"]} layers, width {shape["width"]}, {shape["heads"]}
@@ -165,7 +166,9 @@ Muon on the matrices inside layers, AdamW on the rest, constant rate, then linea
 def compared(recipes: Figures, training: Figures) -> str:
     """Recipes and seeds side by side, before one was finished."""
     strength, runs = recipes["strength"], recipes["runs"].values()
-    kinds = {"the weights of an earlier stage" if run["recipe"].get("start") else "drawn weights" for run in runs}
+    kinds = {
+        "the weights of an earlier stage" if run["recipe"].get("start") else "random initialisation" for run in runs
+    }
     finished = any(tables.finished(run, training) for run in runs)
     score = strength.get("score", "energy")  # before there was a choice
     went_on = " The one that was finished went on from there, at the rates of a longer budget." if finished else ""
@@ -206,7 +209,7 @@ def corpus(sheet: Figures, training: Figures, chosen: Figures) -> str:
     kept, held = (sum(counts[side] for counts in sheet["words"].values()) for side in (0, 1))
     leaks = sheet["leaks"]
     found = f": {', '.join(leaks['found'])}" if leaks["found"] else ""
-    met = f" In wordings of training stand all the same: {', '.join(sheet['met'])}." if sheet["met"] else ""
+    met = f" Fixed wordings of training have all the same: {', '.join(sheet['met'])}." if sheet["met"] else ""
     words = ", ".join(f"{kind} {a} + {b}" for kind, (a, b) in sheet["words"].items())
     return f"""## Corpus
 
@@ -231,13 +234,14 @@ learnt, too; no row of evaluation has them.
 
 Held out by hash: {100 * sheet["held share"]:.0f} % of words and names ({kept:,} in training, {held:,} held out;
 invented ones by the same rule, without a list) and {100 * SHARE:.0f} % of the verbs and nouns of open relations, but for
-{len(EVERYDAY)} that other sentences of the corpus hold as well; by hand, the wordings below. Training never draws them.{met}
+{len(EVERYDAY)} that other sentences of the corpus hold as well; by hand, the wordings below. Training never draws them
+as a name, a value, a verb or a noun.{met}
 
 {tables.wordings(sheet)}
 Words by class, in training + held out: {words}.
 
-{len(leaks["found"])} of {leaks["held"]:,} held-out words of these lists occur in the training documents all the
-same, in fixed wordings or in longer values{found}.
+At least {len(leaks["found"])} of the {leaks["held"]:,} distinct held-out words of these lists occur in training all the same:
+so many do in the documents counted here, in fixed wordings or in longer values{found}.
 
 A visitor's prompts take {sheet["visitors"]["names"]:,} names and {sheet["visitors"]["words"]:,} words from an
 English word list, without all that occur in this corpus's lists. No text from the web is in the corpus.
@@ -309,6 +313,8 @@ intervals are bootstraps of {found["draws"]:,} draws of rows, paired for differe
 {tables.spread(sections)}
 In the order found: {", ".join(findings.order(found))}. {findings.against_scaling(found)}
 {findings.off_target(found)}
+
+{findings.at_full_strength(found)}
 """
 
 

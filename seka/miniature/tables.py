@@ -110,7 +110,7 @@ def stages(training: Figures, digest: str) -> str:
         rows.append(
             [
                 str(number),
-                _beginning(every, number) if recipe.get("start") else "drawn weights",
+                _beginning(every, number) if recipe.get("start") else "random initialisation",
                 _corpus(stage, training, digest),
                 f"{budget}, {stage['threads']} {stage['device']} threads",
                 f"{shape['vocabulary']:,}",
@@ -133,9 +133,9 @@ def stages(training: Figures, digest: str) -> str:
         "context",
         "steps",
         "M tokens",
-        "rates (Muon, AdamW)",
+        "learning rates (Muon, AdamW)",
     ]
-    return table([*head, "weight of answers", "skipping", "training loss", "validation loss"], rows)  # fmt: skip
+    return table([*head, "loss weight of answers", "skipping", "training loss", "validation loss"], rows)  # fmt: skip
 
 
 def recipes(found: Figures, training: Figures) -> str:
@@ -159,7 +159,7 @@ def recipes(found: Figures, training: Figures) -> str:
                 multiple(one["perplexity"]),
             ]
         )
-    head = ["run", "seed", "tokens of a step", "rates (Muon, AdamW)", "minutes", "steps", "M tokens", "read, %"]
+    head = ["run", "seed", "batch, tokens", "learning rates (Muon, AdamW)", "minutes", "steps", "M tokens", "read, %"]
     means = table([*head, "followed, %", "difference to the best, points", "story's perplexity, multiple"], rows)
     tasks = list(next(iter(found["runs"].values()))["tasks"])
     each = [

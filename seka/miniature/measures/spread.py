@@ -25,8 +25,10 @@ from seka.steering import Steering
 
 TARGET = 0.05
 """Nats of KL at a mark that misses, which every strength is matched to."""
-MATCHED_ON, TOLD_ON = 20, 60
+MATCHED_ON, TOLD_ON = 60, 60
 """Rows of each kind of miss that strengths are matched on, of validation, and that harm is told on, of test."""
+RECOMMENDED = ("adaptive", "pooled")
+"""Steerings whose harm is told at the strength of their files as well."""
 GRADED = ("conflict, unseen wordings", "one against 3", "visitor")
 BASE = "key scaling"
 DRAWS = 2000
@@ -51,7 +53,8 @@ def made(here: Shipped) -> dict[str, Way | Made]:
 
 
 def spread(here: Shipped, most: int) -> dict[str, Any]:
-    """Strength, harm and rates of every way, and its difference to key scaling; at most `most` rows of each task."""
+    """Strength, harm and rates of every way, and both differences to key scaling; at most `most` rows of each task. Last the
+    harm of what is shipped, at its own strength."""
     tuning, testing = misses(VALIDATION, min(most, MATCHED_ON)), misses(TEST, min(most, TOLD_ON))
     plain, told = (plain_logits(here.model, here.tokenizer, prompts) for prompts in (tuning, testing))
 
@@ -60,6 +63,7 @@ def spread(here: Shipped, most: int) -> dict[str, Any]:
         return sum(float(some.mean()) for some in kinds.values()) / len(kinds)
 
     found: dict[str, dict[str, Any]] = {}
+    spilt: dict[str, dict[str, Tensor]] = {}
     hits: dict[str, dict[str, Tensor]] = {}
     graded = {name: replace(TASKS[name], n=min(most, TASKS[name].n)) for name in GRADED}
     rows = {name: rows_of(task, here.tokenizer) for name, task in graded.items()}
@@ -69,16 +73,29 @@ def spread(here: Shipped, most: int) -> dict[str, Any]:
             title: torch.tensor(follows(task, rows[title], here.model, here.tokenizer, way), dtype=torch.float64)
             for title, task in graded.items()
         }
+        spilt[name] = spill(here.tokenizer, testing, way, told)
         found[name] = {
             "gain": None if gain is None else round(gain, 4),
-            "side effect": interval(spill(here.tokenizer, testing, way, told)),
+            "side effect": interval(spilt[name]),
             "tasks": {task: written(Rate(int(some.sum()), len(some))) for task, some in hits[name].items()},
         }
     for name, mine in hits.items():
         found[name]["mean"] = interval(mine)
         found[name]["over key scaling"] = interval({task: mine[task] - hits[BASE][task] for task in GRADED})
+        more = {kind: some - spilt[BASE][kind] for kind, some in spilt[name].items()}
+        found[name]["side effect over key scaling"] = interval(more)
+    recommended = {name: w.steered(here.steerings[name]) for name in RECOMMENDED}
     counts = {"matched on": min(most, MATCHED_ON), "told on": min(most, TOLD_ON)}
-    return {"target": TARGET, **counts, "draws": DRAWS, "ways": found}
+    return {
+        "target": TARGET,
+        **counts,
+        "draws": DRAWS,
+        "ways": found,
+        "recommended": {
+            name: {"gain": here.steerings[name].positive, **interval(spill(here.tokenizer, testing, way, told))}
+            for name, way in recommended.items()
+        },
+    }
 
 
 def strong(make: Way | Made, harm: Callable[[Way], float]) -> tuple[Way, float | None]:
