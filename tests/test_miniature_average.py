@@ -90,7 +90,11 @@ def test_stages_are_told_once_and_in_order() -> None:
     said = average.history([after, first, told])
     assert said["mean of"] == [1, 5, [4, [1, 2, 3]]]
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in stages(said, "ab").splitlines()[2:]]
-    assert rows[-1][1] == "the mean of stage 4 and (the mean of stages 1, 2, 3)"
+    assert rows[-1][1] == "the mean of stage 4 and what it began with"
+    assert findings.mean(told["mean of"]) == "the mean of stage 4 and (the mean of stages 1, 2, 3)"
+    assert findings.mean([4, 1, [1, 2, 3], [1, 2, 3]], [*told["before"], told]) == (
+        "the mean of stages 4, 1 and 2 times what stage 4 began with"
+    )
     twice = average.history([first, later, later])
     assert twice["mean of"] == [1, 4, 4]
     assert findings.mean(twice["mean of"]) == "the mean of stages 1, 4 (2 times)"

@@ -26,12 +26,29 @@ def listed(words: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
 
 
-def mean(taken: Sequence[Any]) -> str:
-    """In words, which stages' weights a mean is of; a part may be a mean itself, and a stage may count more than once."""
+def mean(taken: Sequence[Any], stages: Sequence[Mapping[str, Any]] = ()) -> str:
+    """In words, which stages' weights a mean is of; a part may be a mean itself, and any may count more than once.
+
+    stages: all of them in order, so that a mean which one of the parts began with need not be told again.
+    """
     times = Counter(part for part in taken if isinstance(part, int))
     told = ", ".join(f"{stage} ({count} times)" if count > 1 else str(stage) for stage, count in times.items())
-    stages = [f"stage{'s' * (len(times) > 1)} {told}"] if times else []
-    return "the mean of " + " and ".join(stages + [f"({mean(part)})" for part in taken if not isinstance(part, int)])
+    found = Counter(_part(part, list(times), stages) for part in taken if not isinstance(part, int))
+    parts = [f"stage{'s' * (len(times) > 1)} {told}"] if times else []
+    return "the mean of " + " and ".join(parts + [f"{n} times {one}" if n > 1 else one for one, n in found.items()])
+
+
+def _part(part: Sequence[Any], beside: Sequence[int], stages: Sequence[Mapping[str, Any]]) -> str:
+    for number in beside:
+        if stages and beginning(stages, number).get("mean of") == part:
+            return "what it began with" if len(beside) == 1 else f"what stage {number} began with"
+    return f"({mean(part, stages)})"
+
+
+def beginning(stages: Sequence[Mapping[str, Any]], number: int) -> Mapping[str, Any]:
+    """The stage whose weights stage `number`, from 1, began with: the one before it, where it names no other; {} for none."""
+    after = stages[number - 1].get("after", number - 1)
+    return stages[after - 1] if after else {}
 
 
 def reached(sections: Mapping[str, Any]) -> str:

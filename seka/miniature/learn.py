@@ -14,9 +14,9 @@ from seka.experts import NAME
 from seka.layers import write_heads
 from seka.learn import learn
 from seka.miniature import ROOT, load, path, projections, scales
-from seka.miniature.corpus import documents
+from seka.miniature.corpus import documents, triplets
 from seka.miniature.corpus.ordinary import general
-from seka.miniature.corpus.triplets import COUNT, KINDS, digest, triplets
+from seka.miniature.corpus.triplets import COUNT, KINDS
 from seka.miniature.measures.matching import USUAL, usual
 from seka.miniature.measures.shipped import POOLED
 from seka.miniature.strength import rows, strength
@@ -27,7 +27,7 @@ from seka.routing import Router
 def learnt(model: Any, tokenizer: Any, count: int = COUNT, n: int = USUAL) -> dict[str, Projection]:
     """An expert for each kind of triplet, and one of all kinds together, `count` triplets each. The mixed ones have baselines,
     on `n` prompts of each kind of `matching.MATCHING`."""
-    given = {kind: triplets(kind, count) for kind in KINDS}
+    given = {kind: triplets.triplets(kind, count) for kind in KINDS}
     given[POOLED] = [triplet for some in given.values() for triplet in some[: count // len(KINDS)]]
     about = {kind: f"about {what}" for kind, (_, what) in KINDS.items()} | {
         POOLED: f"of every kind: {', '.join(KINDS)}"
@@ -62,7 +62,7 @@ def make(
     figures: dict[str, Any] = {
         "rows": n,
         "documents": documents.digest(),
-        "triplets": digest(),
+        "triplets": triplets.digest(),
         "layers": layers,
         "scales": told,
         "experts": {},

@@ -132,7 +132,8 @@ def trained(training: Figures, digest: str) -> str:
     """How it was trained: architecture, stages, command. digest: of the corpus as it is."""
     recipe = training["recipe"]
     shape = recipe["shape"]
-    minutes = sum(stage["minutes"] for stage in (*training.get("before", []), training))
+    stages = [*training.get("before", []), training]
+    minutes = sum(stage["minutes"] for stage in stages)
     speed = recipe["muon"] / Recipe.muon
     command = f"python -m seka miniature train --minutes {recipe['minutes']:g} --seed {recipe['seed']}"
     command += f" --rate {speed:g}" if speed != 1 else ""
@@ -142,7 +143,7 @@ def trained(training: Figures, digest: str) -> str:
     taken = training.get("mean of")
     made = f"`{command} --ship` was the last stage."
     if taken:
-        made = f"""`{command}` was the last stage. The shipped weights are {findings.mean(taken)},
+        made = f"""`{command}` was the last stage. The shipped weights are {findings.mean(taken, stages)},
 `python -m seka miniature average RUN ... --ship`: a mean of runs with one beginning, or of a run and its own beginning,
 often reads better than any of them (Wortsman et al. 2022, "Model soups"; "Robust fine-tuning of zero-shot models")."""
     return f"""## Training

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seka.layers import read_heads
-from seka.miniature.findings import mean, order
+from seka.miniature.findings import beginning, mean, order
 from seka.miniature.measures.tasks import TASKS
 from seka.miniature.targets import DEFAULT, FLAT, HARMLESS, apart, by_position, met, verdicts
 from seka.miniature.train import FREE
@@ -187,9 +187,8 @@ def between(some: Figures) -> str:
 
 def _beginning(stages: Sequence[Figures], number: int) -> str:
     """Whose weights stage `number` (from 1) began with: the one before it, where it names no other, or a mean of several."""
-    after = stages[number - 1].get("after", number - 1)
-    taken = stages[after - 1].get("mean of")
-    return mean(taken) if taken else f"stage {after}"
+    taken = beginning(stages, number).get("mean of")
+    return mean(taken, stages) if taken else f"stage {stages[number - 1].get('after', number - 1)}"
 
 
 def _corpus(stage: Figures, last: Figures, digest: str) -> str:
