@@ -9,8 +9,8 @@ import plotly.graph_objects as go
 
 #: Ink that reads on white and on black.
 INK = "#8a8f98"
-#: One hue; 0 recedes into the page, light or dark.
-SCALE = [[0.0, "rgba(86,120,189,0.08)"], [0.5, "#7c98d3"], [1.0, "#3d6fd1"]]
+#: One colour, ever more opaque: 0 recedes into the page, and more is further from it, light or dark.
+SCALE = [[0.0, "rgba(61,111,209,0.06)"], [1.0, "rgba(61,111,209,1)"]]
 #: For signed values: amber below 0, nothing at 0, blue above; distinguishable without colour vision.
 SIGNED = [[0.0, "#d69a1a"], [0.5, "rgba(128,128,128,0.06)"], [1.0, "#3d6fd1"]]
 #: Signs on such a scale, readable on amber and on any background.
