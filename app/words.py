@@ -24,7 +24,7 @@ LATELY = 200
 PAIRS = 1_000_000
 EMPTY = '<span class="empty">{}</span>'
 #: What somebody may have meant as a weight.
-NUMBER = re.compile(r"\{\s*[-+]?[0-9]*\.?[0-9]+\s*\}")
+NUMBER = re.compile(r"\{\s{0,3}[-+]?[0-9]{0,9}\.?[0-9]{1,9}\s{0,3}\}")
 
 
 def plural(count: int, noun: str) -> str:
