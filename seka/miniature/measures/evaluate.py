@@ -17,7 +17,7 @@ from seka.miniature.corpus.documents import CASES
 from seka.prompts import Prompt
 
 SEED = 0
-VALIDATION, TEST = "validation", "test 12"
+VALIDATION, TEST = "validation", "test 13"
 """Test rows are drawn anew, under another number, where anything was chosen after a card of them had been read."""
 
 
