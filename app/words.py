@@ -24,7 +24,7 @@ LATELY = 200
 PAIRS = 1_000_000
 EMPTY = '<span class="empty">{}</span>'
 #: What somebody may have meant as a weight.
-NUMBER = re.compile(r"\{\s{0,3}[-+]?[0-9]{0,9}\.?[0-9]{1,9}\s{0,3}\}")
+NUMBER = re.compile(r"\{\s{0,3}[-+]?(?:[0-9]{1,9}\.?[0-9]{0,9}|\.[0-9]{1,9})\s{0,3}\}")
 
 
 def plural(count: int, noun: str) -> str:
@@ -107,7 +107,8 @@ def warnings(prompt: Prompt) -> list[str]:
     if number := next(unread, None):
         out.append(
             f"<code>{escape(number)}</code> behind a mark is no weight and is read as text; "
-            "a weight is 0.01 to 99.99, like <code>{2}</code>."
+            "a weight is one or two digits, with up to two decimals and no sign or blank, and not 0: "
+            "<code>{2}</code>, <code>{0.5}</code>."
         )
     both = (
         (

@@ -93,7 +93,7 @@ def test_stages_are_told_once_and_in_order() -> None:
     assert rows[-1][1] == "the mean of stage 4 and what it began with"
     assert findings.mean(told["mean of"]) == "the mean of stage 4 and (the mean of stages 1, 2, 3)"
     assert findings.mean([4, 1, [1, 2, 3], [1, 2, 3]], [*told["before"], told]) == (
-        "the mean of stages 4, 1 and 2 times what stage 4 began with"
+        "the mean of stages 4, 1 and what stage 4 began with (2 times)"
     )
     twice = average.history([first, later, later])
     assert twice["mean of"] == [1, 4, 4]

@@ -110,8 +110,8 @@ def test_what_is_wanted_without_steering_has_two_bounds(figures):
     for hits, good in ((99, False), (100, True), (200, True), (201, False)):
         there = changed(figures["sections"], "tasks", "conflict", "none", "the less likely", to=rate(hits))
         assert targets.verdicts(there)[0][1] == good
-        odd = findings.reached(there).partition("Without steering not as wanted: ")[2]
-        assert (targets.TARGETS[0].what in odd) == (not good)
+        odd = findings.reached(there).partition("Outside of what is wanted without steering: ")[2]
+        assert (f"conflict, the less likely {hits / 5:.1f} % (wanted 20-40)" in odd) == (not good)
 
 
 def test_positions_and_side_effects_are_judged_too(figures):
@@ -136,7 +136,7 @@ def test_positions_and_side_effects_are_judged_too(figures):
     [
         (between(0.1, 0.05, 0.15), between(0.2, 0.1, 0.3), "The learnt subspaces beat key scaling."),
         (between(0.1, 0.05, 0.15), between(0.2, 0.0, 0.3), "One of the two learnt ways beats"),
-        (between(-0.1, -0.2, -0.05), between(0.01, -0.01, 0.03), "do not beat key scaling"),
+        (between(-0.1, -0.2, -0.05), between(0.01, -0.01, 0.03), "are not shown to beat key scaling"),
     ],
 )
 def test_the_verdict_on_key_scaling_follows_the_intervals(sections, pooled, adaptive, verdict):
@@ -151,9 +151,11 @@ def test_the_verdict_on_key_scaling_follows_the_intervals(sections, pooled, adap
 @pytest.mark.parametrize(
     ("found", "harm", "told"),
     [
-        (between(0.1, 0.05, 0.15), between(0.02, 0.01, 0.03), "cannot be told from"),
+        (between(0.1, 0.05, 0.15), between(0.02, 0.01, 0.03), "cannot be compared with"),
         (between(0.1, 0.05, 0.15), between(-0.02, -0.03, -0.01), "is better than"),
-        (between(-0.1, -0.15, -0.05), between(-0.02, -0.03, -0.01), "cannot be told from"),
+        (between(0.0, -0.05, 0.05), between(-0.02, -0.03, -0.01), "cannot be compared with"),
+        (between(0.0, -0.05, 0.05), between(0.02, 0.01, 0.03), "cannot be told from"),
+        (between(-0.1, -0.15, -0.05), between(-0.02, -0.03, -0.01), "cannot be compared with"),
         (between(-0.1, -0.15, -0.05), between(0.02, 0.01, 0.03), "is worse than"),
     ],
 )
@@ -173,7 +175,7 @@ def test_the_readme_says_what_the_card_finds_of_key_scaling():
     """And no more: where the learnt subspaces came to beat it, the README would have to say so."""
     said = findings.against_scaling(stored()["sections"]["spread"])
     readme = " ".join((miniature.ROOT / "README.md").read_text(encoding="utf-8").split())
-    assert ("do not beat" in said) == ("learnt subspaces do not beat scaling whole keys" in readme)
+    assert ("are not shown to beat" in said) == ("learnt subspaces are not shown to beat scaling whole keys" in readme)
 
 
 @pytest.mark.parametrize("mean", [0.0, 1.1])

@@ -67,8 +67,9 @@ def test_of_equally_likely_statements_either_is_drawn(tokenizer):
     assert {row.case.chances for row in rows} == {(0.5, 0.5)}
     assert 0.2 * len(rows) < sum(row.less_likely for row in rows) < 0.8 * len(rows)
     rows = evaluate.draw("conflict", 60, evaluate.VALIDATION, tokenizer, tasks.NOWHERE)
-    assert all(row.case.chances[row.less_likely] == min(row.case.chances) for row in rows)
-    assert sum(min(row.case.chances) < 0.5 for row in rows) > 0.5 * len(rows)
+    uneven = [row for row in rows if row.case.chances[0] != 0.5]
+    assert uneven
+    assert all((row.less_likely == 0) == (row.case.chances[0] < 0.5) for row in uneven)
     assert {row.less_likely for row in rows} == {0, 1}
 
 
@@ -171,8 +172,8 @@ def test_the_less_likely_statement_is_the_one_that_is_followed_less(tokenizer):
 
 
 def test_the_less_likely_statement_of_an_unseen_wording_is_what_the_model_makes_of_it():
-    """The chances that are stated, beside what the shipped model does on rows that did not set them: each in a 99.9 % interval,
-    all together no further off than chance is, and hardly ever on the other side."""
+    """The chances that are stated, beside what the shipped model does on rows that did not set them: each within 3.5 standard
+    errors, all together no further off than chance is, and never on the other side where the side is clear."""
     model, tokenizer = miniature.load()
     found = chances.chances(model, tokenizer, 50, f"{evaluate.VALIDATION}, again")
     assert [*found] == [*PAIRS.held]
@@ -183,7 +184,7 @@ def test_the_less_likely_statement_of_an_unseen_wording_is_what_the_model_makes_
         share = min(max(stated[wording], 0.02), 0.98)
         squares.append((rate.value - share) ** 2 / (share * (1 - share) / rate.n))
         assert squares[-1] < 3.5**2, (wording, rate)
-        if abs(share - 0.5) > 0.15:
+        if abs(share - 0.5) > 0.22:
             assert (rate.value > 0.5) == (share > 0.5), (wording, rate)
     # Of k squares of standard normals the mean is 1 and the variance 2 / k; what is stated has an error of its own.
     assert sum(squares) / len(squares) < 1.3 + 3.3 * (2 / len(squares)) ** 0.5

@@ -82,7 +82,7 @@ def test_preview_says_where_a_marker_has_no_partner(studio: Studio) -> None:
     assert "then **open words" in shown
 
 
-@pytest.mark.parametrize("number", ["{0}", "{-2}", "{100}", "{1.234}", "{ 2 }", "{.5}"])
+@pytest.mark.parametrize("number", ["{0}", "{-2}", "{100}", "{1.234}", "{ 2 }", "{.5}", "{2.}"])
 def test_preview_says_where_a_number_behind_a_mark_is_no_weight(studio: Studio, number: str) -> None:
     shown = text_of(actions.preview(studio, f"Ada **plays**{number} golf", False)[0])
     assert f"{number} behind a mark is no weight and is read as text" in shown

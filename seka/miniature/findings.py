@@ -35,7 +35,7 @@ def mean(taken: Sequence[Any], stages: Sequence[Mapping[str, Any]] = ()) -> str:
     told = ", ".join(f"{stage} ({count} times)" if count > 1 else str(stage) for stage, count in times.items())
     found = Counter(_part(part, list(times), stages) for part in taken if not isinstance(part, int))
     parts = [f"stage{'s' * (len(times) > 1)} {told}"] if times else []
-    return "the mean of " + " and ".join(parts + [f"{n} times {one}" if n > 1 else one for one, n in found.items()])
+    return "the mean of " + " and ".join(parts + [f"{one} ({n} times)" if n > 1 else one for one, n in found.items()])
 
 
 def _part(part: Sequence[Any], beside: Sequence[int], stages: Sequence[Mapping[str, Any]]) -> str:
@@ -58,10 +58,15 @@ def reached(sections: Mapping[str, Any]) -> str:
     judged.append(("long passages, flat when marked", apart(by_position(sections["tasks"], DEFAULT)) <= FLAT))
     judged.append(("side effect", sections["perplexity"][DEFAULT]["multiple"] <= HARMLESS))
     missed = [what for what, good in judged if not good]
-    odd = [target.what for target, as_wanted, _ in found if as_wanted is False]
+    odd = [
+        f"{target.task}, {target.unmarked} {100 * value(sections['tasks'][target.task]['none'][target.unmarked]):.1f} % "
+        f"(wanted {100 * target.plain[0]:.0f}-{100 * target.plain[1]:.0f})"
+        for target, as_wanted, _ in found
+        if target.plain and not as_wanted
+    ]
     told = f"{len(judged) - len(missed)} of {len(judged)} targets are met."
     told += f" Missed: {'; '.join(missed)}." if missed else ""
-    return told + (f" Without steering not as wanted: {'; '.join(odd)}." if odd else "")
+    return told + (f" Outside of what is wanted without steering: {'; '.join(odd)}." if odd else "")
 
 
 def order(spread: Mapping[str, Any]) -> list[str]:
@@ -70,28 +75,35 @@ def order(spread: Mapping[str, Any]) -> list[str]:
 
 
 def against_scaling(spread: Mapping[str, Any]) -> str:
-    """Whether the learnt subspaces beat key scaling at the same side effect: an interval without 0 says so, unless the side
-    effect on test rows is surely another one, on the side that would explain it."""
+    """Whether the learnt subspaces beat key scaling at the same side effect: an interval without 0 says so. Not comparable where
+    the side effect on test rows is surely another one, on the side that may explain what was found, or hide what was not."""
     lines, better = [], []
     for name, words in LEARNT.items():
         found, harm = (spread["ways"][name][of] for of in ("over key scaling", "side effect over key scaling"))
         said = f"{points(found['value'])} points ({points(found['low'])} to {points(found['high'])}"
         said += f"; side effect {harm['value']:+.3f} nats, {harm['low']:+.3f} to {harm['high']:+.3f})"
-        if found["low"] > 0 >= harm["low"]:
+        if found["low"] > 0 and harm["low"] > 0:
+            lines.append(f"{words} cannot be compared with key scaling, as its side effect is surely larger: {said}")
+        elif found["low"] <= 0 and harm["high"] < 0:
+            lines.append(f"{words} cannot be compared with key scaling, as its side effect is surely smaller: {said}")
+        elif found["low"] > 0:
             better.append(name)
             lines.append(f"{words} is better than key scaling by {said}")
-        elif found["high"] < 0 <= harm["high"]:
+        elif found["high"] < 0:
             lines.append(f"{words} is worse than key scaling: {said}")
         else:
             lines.append(f"{words} cannot be told from key scaling: {said}")
     verdict = {
-        0: "The learnt subspaces do not beat key scaling, which scales whole keys in the same heads.",
-        1: "One of the two learnt ways beats key scaling, the other does not.",
+        0: "The learnt subspaces are not shown to beat key scaling, which scales whole keys in the same heads.",
+        1: "One of the two learnt ways beats key scaling, the other is not shown to.",
         2: "The learnt subspaces beat key scaling.",
     }[len(better)]
-    first = order(spread)
-    chance = all(first.index(CHANCE) < first.index(name) for name in LEARNT)
-    besides = " Directions drawn at random, of the same ranks, come before both." if chance else ""
+    means = {name: spread["ways"][name]["mean"] for name in (CHANCE, *LEARNT)}
+    besides = ""
+    if all(means[CHANCE]["value"] > means[name]["value"] for name in LEARNT):
+        besides = " Directions drawn at random, of the same ranks, come before both"
+        sure = all(means[CHANCE]["low"] > means[name]["high"] for name in LEARNT)
+        besides += "." if sure else ", by no more than their intervals reach."
     alike = spread["ways"][ALIKE]["over key scaling"]
     said = f"{points(alike['value'])} points ({points(alike['low'])} to {points(alike['high'])})"
     return (
@@ -118,7 +130,10 @@ def at_full_strength(spread: Mapping[str, Any]) -> str:
         f"`{name}` (strength {one['gain']:g}) {one['value']:.3f} ({one['low']:.3f}-{one['high']:.3f})"
         for name, one in spread["recommended"].items()
     ]
-    return f"At the strengths that their files recommend, such a mark moves it by, in nats: {listed(told)}."
+    return (
+        "At the strengths that their files recommend, a mark that misses moves the answer's first token by, in nats of KL, "
+        f"{listed(told)}: the comparison above, at {spread['target']:g}, says nothing of them."
+    )
 
 
 def agreement(heads: Mapping[str, Any]) -> str:
