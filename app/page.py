@@ -22,8 +22,7 @@ START = "Previously Ada played **chess**. Currently Ada plays golf. Ada is a pla
 
 #: Under the title, of the embedded model.
 SMALL = (
-    "This is a very small model, trained on made-up sentences like those of the examples: it shows what marks do, knows "
-    "nothing of the world, and reads badly what is unlike them."
+    "This is a very small model, trained on made-up sentences: it shows what marks do and knows nothing of the world."
 )
 
 #: Seconds. How often copies of files that visitors sent or fetched are looked through; they are kept for a day.
