@@ -23,6 +23,8 @@ LATELY = 200
 #: Pairs of words that are compared to find what differs between two texts: the time that takes grows with them.
 PAIRS = 1_000_000
 EMPTY = '<span class="empty">{}</span>'
+#: What somebody may have meant as a weight.
+NUMBER = re.compile(r"\{\s{0,3}[-+]?(?:[0-9]{1,9}\.?[0-9]{0,9}|\.[0-9]{1,9})\s{0,3}\}")
 
 
 def plural(count: int, noun: str) -> str:
@@ -99,6 +101,15 @@ def warnings(prompt: Prompt) -> list[str]:
         out.append(f"<code>{marker}</code> in line {line} has no partner and is read as text: {_quoted(near)}")
     if len(prompt.unpaired) > 3:
         out.append(f"{len(prompt.unpaired) - 3} more markers have no partner.")
+    unread = (
+        found[0] for _, end in prompt.spans if (found := NUMBER.match(prompt.text, end)) and not _is_weight(found[0])
+    )
+    if number := next(unread, None):
+        out.append(
+            f"<code>{escape(number)}</code> behind a mark is no weight and is read as text; "
+            "a weight is one or two digits, with up to two decimals and no sign or blank, and not 0: "
+            "<code>{2}</code>, <code>{0.5}</code>."
+        )
     both = (
         (
             prompt.text[start:end],
@@ -225,6 +236,11 @@ def _strength(weight: float) -> str:
 def _weight(weight: float) -> str:
     """An attribute that shows the weight behind the words; nothing for 1."""
     return "" if abs(weight) == 1 else f' data-weight="{abs(weight):g}"'
+
+
+def _is_weight(text: str) -> bool:
+    """Whether braces behind a mark are its weight."""
+    return Prompt.marked(f"**x**{text}").text == "x"
 
 
 def _quoted(text: str) -> str:

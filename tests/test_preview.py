@@ -82,6 +82,20 @@ def test_preview_says_where_a_marker_has_no_partner(studio: Studio) -> None:
     assert "then **open words" in shown
 
 
+@pytest.mark.parametrize("number", ["{0}", "{-2}", "{100}", "{1.234}", "{ 2 }", "{.5}", "{2.}"])
+def test_preview_says_where_a_number_behind_a_mark_is_no_weight(studio: Studio, number: str) -> None:
+    shown = text_of(actions.preview(studio, f"Ada **plays**{number} golf", False)[0])
+    assert f"{number} behind a mark is no weight and is read as text" in shown
+    assert f"plays{number} golf" in shown
+
+
+@pytest.mark.parametrize(
+    "text", ["**plays**{2} golf", r"**plays**\{2} golf", "**plays** {0}", "**plays**{x}", "plays{0} **golf**"]
+)
+def test_preview_takes_weights_and_other_braces_without_a_word(studio: Studio, text: str) -> None:
+    assert "is no weight" not in text_of(actions.preview(studio, text, False)[0])
+
+
 def test_preview_says_that_nothing_is_highlighted(studio: Studio) -> None:
     assert "Nothing is highlighted" in actions.preview(studio, "no marks", False)[0]
     assert "Nothing is highlighted" not in actions.preview(studio, TEXT, False)[0]
