@@ -85,10 +85,7 @@ def _advice(done: dict[str, Any]) -> str:
     prompt = cards.asked(done)
     if prompt is not None and not prompt.spans:
         return "Nothing was marked: mark the words that matter."
-    return (
-        "Where the plain one does not follow your marks already, try another Strength, higher or lower (the tab Strengths shows "
-        "several), or put the question in other words."
-    )
+    return "If the plain one does not follow your marks already, try a higher or lower Strength, or other words."
 
 
 def rate(count: int, seconds: float) -> str:

@@ -40,15 +40,15 @@ def mean(taken: Sequence[Any], stages: Sequence[Mapping[str, Any]] = ()) -> str:
 
 def _part(part: Sequence[Any], beside: Sequence[int], stages: Sequence[Mapping[str, Any]]) -> str:
     for number in beside:
-        if stages and beginning(stages, number).get("mean of") == part:
+        after = beginning(stages, number) if stages else 0
+        if after and stages[after - 1].get("mean of") == part:
             return "what it began with" if len(beside) == 1 else f"what stage {number} began with"
     return f"({mean(part, stages)})"
 
 
-def beginning(stages: Sequence[Mapping[str, Any]], number: int) -> Mapping[str, Any]:
-    """The stage whose weights stage `number`, from 1, began with: the one before it, where it names no other; {} for none."""
-    after = stages[number - 1].get("after", number - 1)
-    return stages[after - 1] if after else {}
+def beginning(stages: Sequence[Mapping[str, Any]], number: int) -> int:
+    """Which stage stage `number`, from 1, came after: the one before it, where it names no other; 0 for none."""
+    return int(stages[number - 1].get("after", number - 1))
 
 
 def reached(sections: Mapping[str, Any]) -> str:

@@ -187,8 +187,9 @@ def between(some: Figures) -> str:
 
 def _beginning(stages: Sequence[Figures], number: int) -> str:
     """Whose weights stage `number` (from 1) began with: the one before it, where it names no other, or a mean of several."""
-    taken = beginning(stages, number).get("mean of")
-    return mean(taken, stages) if taken else f"stage {stages[number - 1].get('after', number - 1)}"
+    after = beginning(stages, number)
+    taken = stages[after - 1].get("mean of")
+    return mean(taken, stages) if taken else f"stage {after}"
 
 
 def _corpus(stage: Figures, last: Figures, digest: str) -> str:

@@ -27,8 +27,6 @@ TARGET = 0.05
 """Nats of KL at a mark that misses, which every strength is matched to."""
 MATCHED_ON, TOLD_ON = 60, 60
 """Rows of each kind of miss that strengths are matched on, of validation, and that harm is told on, of test."""
-RECOMMENDED = ("adaptive", "pooled")
-"""Steerings whose harm is told at the strength of their files as well."""
 GRADED = ("conflict, unseen wordings", "one against 3", "visitor")
 BASE = "key scaling"
 DRAWS = 2000
@@ -84,7 +82,6 @@ def spread(here: Shipped, most: int) -> dict[str, Any]:
         found[name]["over key scaling"] = interval({task: mine[task] - hits[BASE][task] for task in GRADED})
         more = {kind: some - spilt[BASE][kind] for kind, some in spilt[name].items()}
         found[name]["side effect over key scaling"] = interval(more)
-    recommended = {name: w.steered(here.steerings[name]) for name in RECOMMENDED}
     counts = {"matched on": min(most, MATCHED_ON), "told on": min(most, TOLD_ON)}
     return {
         "target": TARGET,
@@ -92,8 +89,9 @@ def spread(here: Shipped, most: int) -> dict[str, Any]:
         "draws": DRAWS,
         "ways": found,
         "recommended": {
-            name: {"gain": here.steerings[name].positive, **interval(spill(here.tokenizer, testing, way, told))}
-            for name, way in recommended.items()
+            name: {"gain": way.steering.positive, **interval(spill(here.tokenizer, testing, way, told))}
+            for name, way in here.ways.items()
+            if way.steering
         },
     }
 
