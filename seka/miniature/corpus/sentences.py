@@ -93,13 +93,14 @@ def draw_values(random: Random, relation: Relation, count: int, held: bool = Fal
         if tries > 40:  # a small class (days) is used up, or its articles do not agree
             found, tries, kind = [], 0, "coined"
         drawn = value(random, _copied(random, relation, kind) if random.random() < 0.1 else kind, held)
-        if found and (article(drawn) != article(found[0]) or any(_alike(drawn, other) for other in found)):
+        if found and (article(drawn) != article(found[0]) or any(alike(drawn, other) for other in found)):
             continue
         found.append(drawn)
     return found
 
 
-def _alike(a: str, b: str) -> bool:
+def alike(a: str, b: str) -> bool:
+    """Whether two values begin alike, or one stands in the other."""
     return a.lower()[:3] == b.lower()[:3] or a in b or b in a
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from seka.miniature.corpus.asking import LISTED, Case, Options
 from seka.miniature.corpus.cases import conflict, passage
 from seka.miniature.corpus.replies import INSTRUCTIONS, WORKED_OUT
+from seka.miniature.corpus.untried import untried
 from seka.miniature.corpus.visitors import visitor
 from seka.miniature.measures import ways as w
 from seka.miniature.measures.evaluate import (
@@ -148,7 +149,19 @@ TASKS: dict[str, Task] = {
         whole=True,
     ),
     "override": Task("A capital told wrongly; words of training", "override", "rivals"),
+    "conflict, untried wordings": Task(
+        "Two statements contradict each other; unseen words, and wordings written when everything was finished",
+        untried,
+        "rivals",
+        LISTED,
+        THREE,
+    ),
 }
+TASKS |= {
+    f"{name}, whole answers": replace(TASKS[name], title=f"{TASKS[name].title}; read to the full stop", ways=TWO, whole=True)
+    for name in ("conflict, invented values", "visitor")
+}
+"""The same rows as those of first tokens: whether a rare word is also copied to its end."""
 WORDED = ("one against 3", "biography", "instructions", "instructions, worked out", "whole answers")
 """Tasks that no target asks for in unseen wordings; some rows tell how they go there."""
 TASKS |= {
