@@ -56,7 +56,8 @@ SAYINGS = (
     Saying("{X} pays the rent as {a} {V}", "{X} pays the rent as {a}", "How does {X} pay the rent?", "job"),
     Saying("{X} raises {a} {V} in the garden", "In the garden {X} raises {a}", "What does {X} raise in the garden?", "animal"),
     Saying("{X} grew up speaking {V}", "{X} grew up speaking", "What language did {X} grow up speaking?", "language"),
-    Saying("{X} practises the {V} every evening", "Every evening {X} practises the", "What does {X} practise every evening?", "instrument"),
+    Saying("{X} practises the {V} every evening", "Every evening {X} practises the",
+            "What does {X} practise every evening?", "instrument"),
     Saying("{X} ordered {V} at the inn", "At the inn {X} ordered", "What did {X} order at the inn?", "food"),
     Saying("{X} painted the fence {V}", "{X} painted the fence", "Which colour did {X} paint the fence?", "colour"),
     Saying("{X} forgot {a} {V} in the train", "In the train {X} forgot {a}", "What did {X} forget in the train?", "object"),
@@ -69,13 +70,15 @@ SAYINGS = (
     Saying("{X} shows up online as {V}", "{X} shows up online as", "How does {X} show up online?", "nonce_name"),
     Saying("the number on {X}'s locker is {V}", "The number on {X}'s locker is", "Which number is on {X}'s locker?", "number"),
     Saying("the spare key is with {V}", "The spare key is with", "Who has the spare key?", "person"),
-    Saying("the statue on the square shows {a} {V}", "The statue on the square shows {a}", "What does the statue on the square show?", "animal"),
+    Saying("the statue on the square shows {a} {V}", "The statue on the square shows {a}",
+            "What does the statue on the square show?", "animal"),
     Saying("the safe opens at the word {V}", "The safe opens at the word", "Which word opens the safe?", "nonce_word"),
     Saying("the crate contains {a} {V}", "The crate contains {a}", "What does the crate contain?", "object"),
     Saying("the ferry docks at {V}", "The ferry docks at", "Where does the ferry dock?", "place_name"),
     Saying("the cake tastes of {V}", "The cake tastes of", "What does the cake taste of?", "food"),
     Saying("the goalkeeper's name is {V}", "The goalkeeper's name is", "What is the goalkeeper's name?", "person"),
-    Saying("the coach to the coast departs at {V}", "The coach to the coast departs at", "When does the coach to the coast depart?", "clock"),
+    Saying("the coach to the coast departs at {V}", "The coach to the coast departs at",
+            "When does the coach to the coast depart?", "clock"),
 )  # fmt: skip
 
 
