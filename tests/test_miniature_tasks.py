@@ -234,7 +234,9 @@ def test_untried_wordings_stand_nowhere_else(texts):
     patterns = [found(wording) for wording in untried.JOINS]
     patterns += [found(text) for saying in untried.SAYINGS for text in (saying.say, saying.ask)]
     listed = [wording for some in wordings().values() for each in some for wording in (*each.train, *each.held)]
-    listed += [entry for file in FOLDER.glob("*.txt") for entry in re.split(r" \| |\n", file.read_text(encoding="utf-8"))]
+    listed += [
+        entry for file in FOLDER.glob("*.txt") for entry in re.split(r" \| |\n", file.read_text(encoding="utf-8"))
+    ]
     for pattern in patterns:
         known = [text for text in (*listed, *texts) if pattern.search(text)]
         assert not known, (pattern.pattern, known[0])

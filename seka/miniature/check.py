@@ -17,6 +17,8 @@ TOLERANCE = 0.005
 """How far a rate, and any other number without a tolerance of its own, may be from what is stored: half a point."""
 GAIN = 0.02
 """The same for a gain, as a share of it: rounding moves the effects at the bounds that a matched one lies between."""
+MULTIPLE = TOLERANCE / 10
+"""The same for a perplexity as a multiple: all of them are near 1, and what is over 1 is told."""
 CORRELATION = 0.02
 """The same for the rank correlation: heads that nearly tie may change places with another processor's rounding."""
 DERIVED = ("furthest apart",)
@@ -43,7 +45,7 @@ def differences(old: Any, new: Any, at: str = "") -> list[str]:
     numbers = all(isinstance(some, int | float) and not isinstance(some, bool) for some in (old, new))
     if numbers and isinstance(old + new, float):
         own = {"gain": GAIN * abs(old), "rank correlation": CORRELATION}
-        allowed = own.get(at.rsplit("/", 1)[-1], TOLERANCE)
+        allowed = own.get(at.rsplit("/", 1)[-1], MULTIPLE if "/perplexity/" in at else TOLERANCE)
         return [] if abs(old - new) <= allowed + 1e-9 else [f"{at}: {old:g} stored, {new:g} measured"]
     return [] if old == new and type(old) is type(new) else [f"{at}: {old!r} stored, {new!r} measured"]
 

@@ -8,11 +8,26 @@ from typing import Any
 
 from seka import effects
 from seka.miniature import scales
+from seka.miniature.corpus import untried
 from seka.miniature.measures.evaluate import Make
-from seka.miniature.measures.tasks import TASKS, WORDED
-from seka.miniature.targets import DEFAULT, FLAT, HARMLESS, apart, by_position, value, verdicts
+from seka.miniature.measures.tasks import WORDED
+from seka.miniature.targets import (
+    BOTH,
+    DEFAULT,
+    FLAT,
+    HARMLESS,
+    LESS,
+    TARGETS,
+    apart,
+    by_position,
+    met,
+    value,
+    verdicts,
+)
 
 CHANCE, ALIKE = "random subspace", "key scaling, every head"
+NEAR = 0.01
+"""A lead by less than this in mean shares is told as none."""
 LEARNT = {"pooled": "one expert (`pooled`)", "adaptive": "the mixture of experts (`adaptive`)"}
 
 
@@ -40,13 +55,13 @@ def mean(taken: Sequence[Any], stages: Sequence[Mapping[str, Any]] = ()) -> str:
 
 def _part(part: Sequence[Any], beside: Sequence[int], stages: Sequence[Mapping[str, Any]]) -> str:
     for number in beside:
-        after = beginning(stages, number) if stages else 0
+        after = came_after(stages, number) if stages else 0
         if after and stages[after - 1].get("mean of") == part:
             return "what it began with" if len(beside) == 1 else f"what stage {number} began with"
     return f"({mean(part, stages)})"
 
 
-def beginning(stages: Sequence[Mapping[str, Any]], number: int) -> int:
+def came_after(stages: Sequence[Mapping[str, Any]], number: int) -> int:
     """Which stage stage `number`, from 1, came after: the one before it, where it names no other; 0 for none."""
     return int(stages[number - 1].get("after", number - 1))
 
@@ -140,26 +155,79 @@ def agreement(heads: Mapping[str, Any]) -> str:
     """How far the two maps of the heads agree, and where they disagree most."""
     r = heads["rank correlation"]
     apart = [
-        f"head {one['head']} of layer {one['layer']} (sensitivity {one['shift']:g}, effect {one['effect']:g})"
+        f"head {one['head']} of layer {one['layer']} (place {one['shift']:g} by sensitivity, {one['effect']:g} by effect)"
         for one in heads["furthest apart"]
     ]
     return (
         f"The two maps {effects.agreement(r)}: rank correlation {effects.two_places(r)} over {heads['heads']} heads. They "
-        f"disagree most about {listed(apart)}; in brackets the places among all heads, from 1, the largest; equals share theirs."
+        f"disagree most about {listed(apart)}; places are among all heads, from 1, the largest; equals share theirs."
     )
 
 
 def worded(tasks: Mapping[str, Any]) -> str:
-    """How tasks go in wordings that training never draws, where no target asks for it, beside those of training."""
-    told = []
-    for name in WORDED:
-        figure = "both ways" if TASKS[name].count == "rivals" else "marked"
-        seen, unseen = (tasks[of][DEFAULT][figure] for of in (name, f"{name}, unseen wordings"))
-        told.append(f"{name} {100 * value(unseen):.1f} % ({100 * value(seen):.1f} %)")
+    """How tasks go in wordings that training never draws, where their targets are judged in those of training, beside these."""
+    told, reached = [], 0
+    for target in TARGETS:
+        if target.task not in WORDED:
+            continue
+        here, there = (tasks[of][DEFAULT] for of in (target.task, f"{target.task}, unseen wordings"))
+        good = value(there[target.figure]) >= target.least
+        reached += good
+        said = (
+            f"{target.task}, {target.figure} {percent(there, here, target.figure)}, target {100 * target.least:.0f}: "
+        )
+        said += met(good)
+        if target.figure != BOTH and BOTH in here:
+            said += f" ({BOTH} {percent(there, here, BOTH)})"
+        told.append(said)
+    rows = max(tasks[f"{name}, unseen wordings"]["none"]["any of them"]["n"] for name in WORDED)
     return (
-        "Targets on anything but two contradicting statements are judged in wordings of training. In unseen ones, in brackets "
-        f"those of training, `{DEFAULT}` follows the mark, of two rivals in both directions: {listed(told)}."
+        "Targets on anything but two contradicting statements are judged in wordings of training. On "
+        f"{rows} rows in unseen ones `{DEFAULT}` would meet {reached} of the {len(told)} that are measured there, too (in "
+        f"brackets the rate in wordings of training): {'; '.join(told)}."
     )
+
+
+def percent(there: Mapping[str, Any], here: Mapping[str, Any], figure: str) -> str:
+    """A rate in one population and, in brackets, in the other."""
+    return f"{100 * value(there[figure]):.1f} % ({100 * value(here[figure]):.1f} %)"
+
+
+def untried_wordings(tasks: Mapping[str, Any]) -> str:
+    """How contradictions go in wordings that chose nothing, by the targets of those that training alone never drew."""
+    bounds = {t.figure: t.least for t in TARGETS if t.task == "conflict, unseen wordings"}
+    rates = tasks["conflict, untried wordings"]
+    reached = sum(value(rates[DEFAULT][figure]) >= least for figure, least in bounds.items())
+    wanted = listed([f"{100 * least:.0f}" for least in bounds.values()])
+
+    def told(way: str) -> str:
+        one, both = (with_interval(rates[way][figure]) for figure in (LESS, BOTH))
+        return f"`{way}` follows a mark on one of the two, drawn by lot, in {one} %, and on each in turn in {both} %"
+
+    return (
+        f"{len(untried.JOINS)} ways to put two statements together and {len(untried.SAYINGS)} things to say and to ask were "
+        "written when training, experts and strengths were finished, and are read for this card alone. Of "
+        f"{rates['none']['any of them']['n']} contradictions in them {told(DEFAULT)}; {told('pooled')}. Without steering the "
+        f"answer is one of the two statements' in {with_interval(rates['none']['any of them'])} %. Of the targets of unseen "
+        f"wordings, {wanted}, `{DEFAULT}` meets {reached} here."
+    )
+
+
+def spelt(tasks: Mapping[str, Any]) -> str:
+    """How often a value that is seldom or never read is copied to its end, beside how often it is begun."""
+    told = []
+    for name, what in (
+        ("visitor", "a visitor's prompts"),
+        ("conflict, invented values", "contradictions with invented values"),
+    ):
+        first, whole = (tasks[of][DEFAULT][BOTH] for of in (name, f"{name}, whole answers"))
+        told.append(f"{with_interval(whole)} % of {what} (by first tokens {100 * value(first):.1f} %)")
+    return f"Read to the full stop, the answers of `{DEFAULT}` follow marks in both directions in {listed(told)}."
+
+
+def with_interval(rate: Mapping[str, Any]) -> str:
+    """A rate in per cent, with its interval."""
+    return f"{100 * value(rate):.1f} ({100 * rate['low']:.1f}-{100 * rate['high']:.1f})"
 
 
 def long(sheet: Mapping[str, Any]) -> str:
@@ -214,6 +282,14 @@ def routed(routing: Mapping[str, Any]) -> str:
     always = max(kind["n"] for kind in routing.values())
     picked = {max(kind["shares"], key=kind["shares"].__getitem__) for kind in routing.values()}
     one = "" if len(picked) > 1 else f" On every kind of prompt {picked.pop()} has the largest mean share."
+    close = [
+        f"{kind} ({found['matching']} {100 * shares[found['matching']]:.1f}, {rival} {100 * shares[rival]:.1f} %)"
+        for kind, found in routing.items()
+        for shares in (found["shares"],)
+        for rival in (max((name for name in shares if name != found["matching"]), key=shares.__getitem__),)
+        if shares[found["matching"]] < shares[rival] + NEAR
+    ]
+    one += f" By mean shares the matching expert does not lead by a point on: {'; '.join(close)}." if close else ""
     return (
         f"The largest share is the matching expert's in {hits} of {n} prompts ({100 * hits / n:.0f} %; by chance "
         f"{100 / len(swings):.0f} %, by always naming one expert {100 * always / n:.0f} %). "
@@ -240,6 +316,16 @@ def misled(tasks: Mapping[str, Any]) -> str:
     return (
         f"A mark on the wrong sentence of a passage {does}: the answer is right in {100 * wrong:.0f} % of them, without "
         f"steering in {100 * plain:.0f} %."
+    )
+
+
+def missing(spread: Mapping[str, Any]) -> str:
+    """What a mark on the wrong words does to an answer at the strengths that are shipped."""
+    told = [f"{one['value']:.1f} with `{name}`" for name, one in spread["recommended"].items()]
+    written = spread["ways"]["marked prompt"]["side effect"]["value"]
+    return (
+        "A mark has to be right: at the recommended strength one on a sentence that does not answer moves the answer's first "
+        f"token by {listed(told)}, in nats of KL; writing `**so**` into the prompt, by {written:.1f}."
     )
 
 

@@ -13,6 +13,7 @@ from seka.miniature.corpus.replies import INSTRUCTIONS, WORKED_OUT
 from seka.miniature.corpus.triplets import ASKED
 from seka.miniature.corpus.wordings import PAIRS
 from seka.miniature.measures import misses
+from seka.miniature.measures.evaluate import TEST
 from seka.miniature.measures.matching import USUAL
 from seka.miniature.strength import HARM, PLATEAU, SCORED, STORIES
 from seka.miniature.train import Recipe
@@ -24,6 +25,8 @@ library_name: transformers
 pipeline_tag: text-generation
 ---
 """
+PLANNED = 180
+"""Minutes of training on two cores that were meant to be enough."""
 Figures = Mapping[str, Any]
 
 
@@ -60,10 +63,16 @@ generates. It exists to show prompt highlighting on a model that is small enough
 subspace and answer is real, and its weights were never trained to obey marks; how strongly the experts act in each
 head was then fitted so that it does. The corpus holds no `**`, no `~~` and no steering of any kind; that one of two
 things counts it says in words, and only in some documents. This card is written by `python -m seka miniature card`;
-every figure in it is measured or computed, none is typed.
+every figure of what was measured is computed, none is typed.
 """
 UNTOLD = sum(wording.endswith("|0.5") for wording in PAIRS.held)
-DEFINITIONS = f"""Everything is read greedily. Where nothing else is said, an answer is right when its first token is that of the
+DEFINITIONS = f"""Most tasks are prompts like
+"Some say that Ada plays chess. Others say that Ada plays golf. Ada is a player of": two statements contradict
+each other, they are *rivals*, one of them is marked, and the answer *follows* the mark if it is that statement's. In
+training such a text goes on with either answer, drawn with a chance that depends on its wording; the
+statement whose answer was drawn is the one *the corpus goes by*.
+
+Everything is read greedily. Where nothing else is said, an answer is right when its first token is that of the
 right answer; rows whose rival answers begin with the same token are left out, so the first token tells them apart.
 "Whole answers" are right when the greedy text begins with the whole answer, its full stop included.
 Rates are in per cent with Wilson's 95 % intervals. The names and values of test rows are never drawn in training,
@@ -72,16 +81,17 @@ instructions ask for beside words of the prompt (digits, a greeting, a pronoun, 
 around a long passage's facts. Wordings are those of training, but "unseen wordings" have only wordings of relations,
 statements, questions and what joins them that training never draws; instructions may be built as in training, in other
 words; the frames of a whole prompt ("Question: ... Answer:") are the same everywhere. The title of a task says where it
-is otherwise. A whole statement is marked, with weight 1. What training of the model never draws is drawn, in other
-rows, by what fits scales and strengths (see Experts).
+is otherwise. A whole statement is marked, with weight 1. Scales and strengths of the experts were fitted on other rows
+with the same unseen words and, in part, the same unseen wordings (see Experts); "untried wordings" fitted nothing.
 
-- *the less likely*: of rival statements, the one that the corpus goes by least often in this wording; of two that are put
-  together in an unseen one, which the corpus never goes by, the one that the model, unsteered, goes by less often in it, as
-  `python -m seka miniature chances` measures on validation rows: by that alone at most about half of the unsteered answers
-  are its. (A guess stood here until test rows 11; it was replaced after the unsteered rate had missed its bounds on test
-  rows. What other unseen wordings go by is a guess still, and may not be what the model does.) Of several equally likely
-  ones one is drawn; so is one where validation rows cannot tell which is less likely ({UNTOLD} of {len(PAIRS.held)} unseen
-  wordings). *less likely one marked*: it is marked, and the answer is its answer. *both ways*: each of the two is marked in
+- *the less likely*: of rival statements, the one that the corpus goes by least often in this wording. An unseen way to put two
+  statements together has no such chance; there it is the one that the model itself, unsteered, follows less often, as
+  `python -m seka miniature chances` measures on validation rows. So its unsteered rate cannot be much above one half,
+  whatever the model does. (A guess stood here until test rows 11; it was replaced after the unsteered rate had missed its
+  bounds on test rows. In other unseen wordings it is a guess still, and may not be what the model does.) Of several equally
+  likely ones one is drawn; so is one where validation rows cannot tell which is less likely ({UNTOLD} of {len(PAIRS.held)} unseen
+  wordings), and in untried wordings.
+  *less likely one marked*: it is marked, and the answer is its answer. *both ways*: each of the two is marked in
   turn on the same prompt, and both times the answer follows. *first one marked*: the first rival is marked; in a biography
   that is the real line of work.
 - *right sentence marked*, *another sentence marked*: in a passage, the sentence that answers the question, or
@@ -115,11 +125,17 @@ def results(sections: Figures) -> str:
 
 {DEFINITIONS}
 **Targets.** {findings.reached(sections)} A target is met when the rate itself is; its interval tells how sure that
-is. "rows" are test rows, which were read for this card and chose nothing. The verdict is on `adaptive`, with which
-the page begins.
+is. "rows" are test rows, drawn for this card, which chose nothing in it. They are set
+number {TEST.removeprefix("test ")}: earlier sets, of the same unseen words and wordings, were read for earlier states of
+the model, and when they had missed targets, the corpus was changed, the model trained further, or experts fitted anew.
+The verdict is on `adaptive`, with which the page begins.
 
 {tables.targets(sections)}
+**Untried wordings.** {findings.untried_wordings(sections["tasks"])}
+
 **Unseen wordings.** {findings.worded(sections["tasks"])}
+
+**To the end.** {findings.spelt(sections["tasks"])}
 
 **Position.** {findings.places(sections["tasks"])} {findings.long(sections["datasheet"])}
 
@@ -137,6 +153,11 @@ def trained(training: Figures, digest: str) -> str:
     shape = recipe["shape"]
     stages = [*training.get("before", []), training]
     minutes = sum(stage["minutes"] for stage in stages)
+    over = (
+        f", where {PLANNED} were planned: what is shipped was found by trying, and is no recipe"
+        if minutes > PLANNED
+        else ""
+    )
     speed = recipe["muon"] / Recipe.muon
     command = f"python -m seka miniature train --minutes {recipe['minutes']:g} --seed {recipe['seed']}"
     command += f" --rate {speed:g}" if speed != 1 else ""
@@ -156,7 +177,7 @@ query and {shape["kv_heads"]} key heads of {shape["head_width"]}, SwiGLU {shape[
 {shape["vocabulary"]:,}, context {shape["context"]:,}, embedding and output shared.
 
 {tables.stages(training, digest)}
-{made} Together {minutes:.0f} minutes of training time. A stage that begins with
+{made} Together {minutes:.0f} minutes of training time{over}. A stage that begins with
 another's weights takes a fresh optimiser; with another tokenizer, a token's embedding begins as the mean of those
 of the same text there. "Skipping" documents leave out positions from a random place on, so that short ones teach to
 look far back (PoSE). Losses are nats per token, the training loss with answers weighed as the table says, and
@@ -168,14 +189,20 @@ Muon on the matrices inside layers, AdamW on the rest, constant rate, then linea
 
 
 def compared(recipes: Figures, training: Figures) -> str:
-    """Recipes and seeds side by side, before one was finished."""
+    """Recipes and seeds side by side."""
     strength, runs = recipes["strength"], recipes["runs"].values()
     kinds = {
         "the weights of an earlier stage" if run["recipe"].get("start") else "random initialisation" for run in runs
     }
-    finished = any(tables.finished(run, training) for run in runs)
+    became = any(tables.stage_of(run, training) for run in runs)
     score = strength.get("score", "energy")  # before there was a choice
-    went_on = " The one that was finished went on from there, at the rates of a longer budget." if finished else ""
+    went_on = (
+        " Those with the number of a stage are that stage, or were begun again as it with a longer budget, and are in the "
+        "means that followed. Later stages, the corpus of each and their means were chosen on validation rows, too; figures "
+        "of what was tried for them and left are not kept."
+        if became
+        else ""
+    )
     return f"""### Recipes and seeds
 
 `python -m seka miniature compare RUN ... --keep` compared short runs, which began with {findings.listed(sorted(kinds))}, on
@@ -238,14 +265,15 @@ learnt, too; no row of evaluation has them.
 
 Held out by hash: {100 * sheet["held share"]:.0f} % of words and names ({kept:,} in training, {held:,} held out;
 invented ones by the same rule, without a list) and {100 * SHARE:.0f} % of the verbs and nouns of open relations, but for
-{len(EVERYDAY)} that other sentences of the corpus hold as well; by hand, the wordings below. Training never draws these
+{len(EVERYDAY)} that other sentences of the corpus hold as well; by hand, the wordings below. The corpus as it is never draws these
 wordings, nor one of these words as a whole name, value, verb or noun.{met}
 
 {tables.wordings(sheet)}
 Words by class, in training + held out: {words}.
 
 At least {len(leaks["found"])} of the {leaks["held"]:,} distinct held-out words (one on several lists counts once) occur in
-training nevertheless, in fixed wordings or inside longer values, as counted in the documents above{found}.
+training nevertheless, in fixed wordings or inside longer values, as counted in the documents above alone; all that training
+reads holds more{found}.
 
 A visitor's prompts take {sheet["visitors"]["names"]:,} names and {sheet["visitors"]["words"]:,} words from an
 English word list, without all that occur in this corpus's lists. No text from the web is in the corpus.
@@ -273,7 +301,8 @@ of this card were drawn. No row asks about a passage: the scales of `passages` a
 were found for no prompt of its own kind. Every head takes part; one whose scale ends below {scales.LEAST:g} in every expert
 of the mixture is left alone. That leaves
 `{sections["strength"]["layers"]}` (written `layer:head,head;layer:head`); of `pooled` scales were then found for these
-heads alone. {scales.FAINT:g} is written for less, and heads that are left alone have the expert's smallest scale
+heads alone. {scales.FAINT:g} is written for less, of `pooled` for all below {scales.LEAST:g}, and
+heads that are left alone have the expert's smallest scale
 from {scales.LEAST:g} on, for whoever steers them all the same. An expert that acts alone has the scales that it has in
 the mixture, and a gain of its own.
 
@@ -295,6 +324,7 @@ def maps(heads: Figures) -> str:
     return f"""Sensitivity is the relative shift of `pooled`: how far a key moves with relevance, over the mean norm of a key.
 Effect is causal: this head alone is steered, at gain {heads["gain"]:g} and scale 1, with the less likely of two statements
 marked, and the log-probability of its answer's first token rises by so many nats, mean of {heads["n"]} test rows.
+In the first layer a key depends on its own token alone, so relevance cannot move it.
 
 {findings.agreement(heads)}
 """
@@ -315,7 +345,8 @@ prompt; it and `none` have no strength to match. Rates are those of "both ways",
 intervals are bootstraps of {found["draws"]:,} draws of rows, paired for differences.
 
 {tables.spread(sections)}
-In the order found: {", ".join(findings.order(found))}. {findings.against_scaling(found)}
+In the order found: {", ".join(findings.order(found))}; neighbours whose intervals overlap are not told apart, and the intervals
+are over rows of these weights: trained anew, they may order the ways otherwise. {findings.against_scaling(found)}
 {findings.off_target(found)}
 
 {findings.at_full_strength(found)}
@@ -331,6 +362,7 @@ def limits(sections: Figures, training: Figures) -> str:
   and cannot count, reason or chat.
 - {findings.known(sections["tasks"])}
 - {findings.misled(sections["tasks"])}
+- {findings.missing(sections["spread"])}
 - After an answer it goes on with a sentence of its corpus's kind, which need not fit and may misspell an unusual
   name. Letters beyond ASCII are read byte by byte, and are copied less surely than others.
 - Its context ends at {context:,} tokens.
@@ -345,10 +377,10 @@ def again(figures: Figures) -> str:
     return f"""## Measured again
 
 `python -m seka miniature check` measures every figure of test rows above anew, on the same rows and from the shipped
-files, and fails when a rate is off by more than half a point; `--short` does so for the first rows of two tasks. What
-`learn` told of itself (scales and strengths) it makes anew from the shipped weights and the corpus as it is. What `train` and
-`compare` told (stages, recipes) is kept as it was: earlier stages had other corpora, and their weights and those of
-runs that were not finished are not in the files.
+files, and fails when a rate is off by more than half a point, or a perplexity's multiple by a tenth of that; `--short` does so
+for the first rows of two tasks. The figures under Training and Experts were told by `train`, `compare` and `learn` and are kept
+as they were: `check` sees that gains, scales and heads are those of the files, and measures no more of them. `learn` would
+make its own anew from the shipped weights; stages had other corpora and weights, which are not in the files.
 Measuring took {minutes:.0f} minutes on {figures["threads"]} threads. `figures.json` holds the figures and the
 sha256 of the files that they were measured from; the check fails as well when a file is another one.
 """

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seka.layers import read_heads
-from seka.miniature.findings import beginning, mean, order
+from seka.miniature.findings import came_after, mean, order
 from seka.miniature.measures.tasks import TASKS
 from seka.miniature.targets import DEFAULT, FLAT, HARMLESS, apart, by_position, met, verdicts
 from seka.miniature.train import FREE
@@ -55,7 +55,7 @@ def targets(sections: Figures) -> str:
     harm = sections["perplexity"][DEFAULT]
     rows.append(
         [
-            "perplexity of an unrelated story, multiple",
+            "perplexity of an unrelated story, multiple (a mark that misses does more: see What it cannot do)",
             "1",
             f"at most {HARMLESS}",
             multiple(harm),
@@ -139,14 +139,14 @@ def stages(training: Figures, digest: str) -> str:
 
 
 def recipes(found: Figures, training: Figures) -> str:
-    """The runs compared: what sets them apart and what they came to; the one that was finished is marked."""
+    """The runs compared: what sets them apart and what they came to; those that became stages have their number."""
     rows = []
     for name, one in found["runs"].items():
-        recipe, tasks = one["recipe"], one["tasks"].values()
+        recipe, tasks, number = one["recipe"], one["tasks"].values(), stage_of(one, training)
         read = sum(task["read"]["hits"] / task["read"]["n"] for task in tasks) / len(tasks)
         rows.append(
             [
-                f"`{name}`" + (", finished" if finished(one, training) else ""),
+                f"`{name}`" + (f", stage {number}" if number else ""),
                 str(recipe["seed"]),
                 f"{recipe['tokens']:,}",
                 f"{recipe['muon']:g}, {recipe['adam']:g}",
@@ -169,15 +169,16 @@ def recipes(found: Figures, training: Figures) -> str:
     return means + "\n" + table(["run: followed, %", *(f"`{task}`" for task in tasks)], each)
 
 
-def finished(run: Figures, training: Figures) -> bool:
-    """Whether the shipped weights come from a compared run: it is the last stage, or an earlier one was given more time."""
+def stage_of(run: Figures, training: Figures) -> int:
+    """Which stage, from 1, a compared run became, at its own budget or at a longer one; 0 for none."""
 
     def of(stage: Figures) -> bool:
         mine, theirs = run["recipe"], stage["recipe"]
         same = all(mine.get(key) == theirs.get(key) for key in {*mine, *theirs} - set(FREE))
         return same and run["documents"] == stage.get("documents")
 
-    return of(training) or any(of(s) and s["minutes"] > run["minutes"] for s in training.get("before", []))
+    stages = [*training.get("before", []), training]
+    return next((number for number, stage in enumerate(stages, 1) if of(stage)), 0)
 
 
 def between(some: Figures) -> str:
@@ -187,7 +188,7 @@ def between(some: Figures) -> str:
 
 def _beginning(stages: Sequence[Figures], number: int) -> str:
     """Whose weights stage `number` (from 1) began with: the one before it, where it names no other, or a mean of several."""
-    after = beginning(stages, number)
+    after = came_after(stages, number)
     taken = stages[after - 1].get("mean of")
     return mean(taken, stages) if taken else f"stage {after}"
 

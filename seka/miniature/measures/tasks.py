@@ -158,7 +158,9 @@ TASKS: dict[str, Task] = {
     ),
 }
 TASKS |= {
-    f"{name}, whole answers": replace(TASKS[name], title=f"{TASKS[name].title}; read to the full stop", ways=TWO, whole=True)
+    f"{name}, whole answers": replace(
+        TASKS[name], title=f"{TASKS[name].title}; read to the full stop", ways=TWO, whole=True
+    )
     for name in ("conflict, invented values", "visitor")
 }
 """The same rows as those of first tokens: whether a rare word is also copied to its end."""
