@@ -11,7 +11,7 @@ import gradio as gr
 from app import actions, look
 from app.models import Studio
 from app.views import View
-from app.wiring import NAMES, RUNNING, Stops, Wrapper, refusal, settings
+from app.wiring import Gate, Stops, Wrapper, settings
 
 #: Pinned runs stay in the browser: assets/pins.js copies cards here, and keeps them for a reload.
 PINS = (
@@ -80,6 +80,7 @@ def outputs(view: View) -> list[Any]:
 def wire(
     page: gr.Blocks,
     studio: Studio,
+    gate: Gate,
     controls: Controls,
     answers: Answers,
     inputs: list[Any],
@@ -96,16 +97,9 @@ def wire(
             for view in actions.compare(studio, text, settings(values), flag.is_set):
                 yield outputs(view)
 
-    def check(request: gr.Request, text: str, *values: Any) -> list[Any]:
-        # All of it under the prompt: other fields may be folded away, and a run that is refused would empty the answers.
-        problem = refusal(actions.check(studio, text, settings(values)))
-        if not problem:
-            stops.arm(request.session_hash)
-        return [gr.validate(not problem, problem), *(gr.validate(True, "") for _ in NAMES)]
-
-    event = gr.on(
-        [controls.run.click, inputs[0].submit], gpu(compare), inputs, shown,
-        concurrency_id=studio.turns, validator=check, show_progress_on=[controls.status], api_name="run", **RUNNING,
+    event = gate.wire(
+        [controls.run.click, inputs[0].submit], gpu(compare), inputs, shown, stops,
+        show_progress_on=[controls.status], api_name="run",
     )  # fmt: skip
     stops.button(controls.stop, event, gpu)
     answers.pin.click(None, None, None, js="() => { seka.pin(); return []; }", api_visibility="private")

@@ -17,9 +17,10 @@ from app.wiring import QUIET
 
 @dataclass(frozen=True)
 class Editor:
-    """The prompt box, the switch that takes markers literally, and the preview, which the page fills."""
+    """The prompt box, why it is not run, the switch that takes markers literally, and the preview, which the page fills."""
 
     prompt: gr.Textbox
+    refused: gr.HTML
     literal: gr.Checkbox
     preview: gr.HTML
 
@@ -38,6 +39,7 @@ def build(value: str, preview: str, literal: bool) -> Editor:
         html_attributes=gr.InputHTMLAttributes(spellcheck=False),
         autoscroll=False,
     )
+    refused = gr.HTML("", elem_id="refused", js_on_load=None)
     with gr.Row(elem_id="pens"):
         pens = (
             ("Highlight selection", "highlight", "seka.mark(1)"),
@@ -53,7 +55,7 @@ def build(value: str, preview: str, literal: bool) -> Editor:
             literal, label="Take ** and ~~ literally", elem_id="literal", container=False, min_width=60
         )
     gr.HTML('<div id="pen-note" role="status" aria-live="polite"></div>', js_on_load=None)
-    return Editor(prompt, switch, gr.HTML(preview, elem_id="preview", js_on_load=None))
+    return Editor(prompt, refused, switch, gr.HTML(preview, elem_id="preview", js_on_load=None))
 
 
 def wire(studio: Studio, editor: Editor, tokens: gr.HTML) -> None:

@@ -14,7 +14,7 @@ from app.asked import Asked
 from app.examples import Example
 from app.models import Studio
 from app.views import BEFORE, View
-from app.wiring import NAMES, QUIET, Wrapper, as_is, fitting
+from app.wiring import NAMES, QUIET, Gate, Wrapper, as_is, fitting
 from seka.loading import EMBEDDED
 
 #: Shown where no example has been computed.
@@ -61,11 +61,12 @@ def build(studio: Studio, gpu: Wrapper = as_is, menu: str = "") -> gr.Blocks:
         inputs = [edit.prompt, *(fields[name] for name in NAMES)]
         filled = [*answers.shown(go, columns), *tabs.shown, *take.shown]
         fill, restored = carry.filling(studio, outputs), [*inputs, choice.about, *filled]
+        gate = Gate(studio, edit.refused)
         editor.wire(studio, edit, tabs.tokens)
         choices.wire(studio, choice)
         heads.wire(page, studio, tabs.heads, choice, line, take.opened, inputs, gpu)
-        sweep.wire(page, studio, tabs.strengths, inputs, gpu)
-        answers.wire(page, studio, go, columns, inputs, filled, outputs, gpu)
+        sweep.wire(page, studio, gate, tabs.strengths, inputs, gpu)
+        answers.wire(page, studio, gate, go, columns, inputs, filled, outputs, gpu)
         carry.wire(studio, take, inputs, restored, fill)
         programs.wire(studio, tabs.code, take.run)
         _examples(studio, chips, shown, restored, fill)

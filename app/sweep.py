@@ -8,10 +8,10 @@ from typing import Any
 
 import gradio as gr
 
-from app import actions, strengths
+from app import strengths
 from app.models import Studio
 from app.strengths import Shown
-from app.wiring import RUNNING, Stops, Wrapper, as_is, refusal, settings
+from app.wiring import Gate, Stops, Wrapper, as_is, settings
 
 
 @dataclass(frozen=True)
@@ -62,24 +62,18 @@ def outputs(shown: Shown) -> list[Any]:
     return [shown.status, shown.caption, shown.table, gr.Plot(shown.figure, visible=shown.figure is not None)]
 
 
-def wire(page: gr.Blocks, studio: Studio, panel: Sweep, inputs: list[Any], gpu: Wrapper) -> None:
+def wire(page: gr.Blocks, studio: Studio, gate: Gate, panel: Sweep, inputs: list[Any], gpu: Wrapper) -> None:
     """Run and Stop. inputs: the prompt and every setting, in order."""
     stops = Stops()
     page.unload(stops.leave)
-
-    def check(request: gr.Request, text: str, *values: Any) -> list[Any]:
-        problem = refusal(actions.check(studio, text, settings(values)))
-        if not problem:
-            stops.arm(request.session_hash)
-        return [gr.validate(not problem, problem), *(gr.validate(True, "") for _ in values)]
 
     def sweep(request: gr.Request, text: str, *values: Any) -> Iterator[list[Any]]:
         with stops.running(request.session_hash) as flag:
             for shown in strengths.sweep(studio, text, settings(values), flag.is_set, multiples(gpu)):
                 yield outputs(shown)
 
-    event = panel.run.click(
-        gpu(sweep), inputs, panel.shown,
-        concurrency_id=studio.turns, validator=check, show_progress_on=[panel.status], api_name="strengths", **RUNNING,
+    event = gate.wire(
+        [panel.run.click], gpu(sweep), inputs, panel.shown, stops,
+        show_progress_on=[panel.status], api_name="strengths",
     )  # fmt: skip
     stops.button(panel.stop, event, gpu)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
+from html import escape
 from typing import Any
 
 import gradio as gr
 
+from app import actions
 from app.actions import Settings
 from app.models import Studio
 
@@ -84,6 +87,45 @@ def fitting(studio: Studio, settings: Settings) -> Settings:
 def strongest(studio: Studio) -> float:
     """The largest strength that the page offers: twice the recommended one of any mode, at least 1."""
     return max([1.0, *(2 * studio.gain(value) for _, value in studio.modes())])
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What no run takes is refused before it is queued, and the reason said under the prompt: other fields may be folded away.
+
+    refused: the element for the reason. It has an event of its own, since Gradio drops a validator's words when the event of
+    a field that has just been filled ends after it.
+    """
+
+    studio: Studio
+    refused: gr.HTML
+
+    def problem(self, text: str, values: Sequence[Any]) -> str:
+        """Why the prompt is not run with these settings; empty where it is."""
+        return refusal(actions.check(self.studio, text, settings(values)))
+
+    def wire(
+        self, triggers: Sequence[Any], run: Callable[..., Any], inputs: list[Any], shown: list[Any], stops: Stops,
+        **options: Any,
+    ) -> Any:  # fmt: skip
+        """Connect what runs the prompt, behind the check. inputs: the prompt and every setting, in order."""
+
+        def check(request: gr.Request, text: str, *values: Any) -> list[Any]:
+            good = not self.problem(text, values)
+            if good:
+                stops.arm(request.session_hash)
+            return [gr.validate(good, ""), *(gr.validate(True, "") for _ in values)]
+
+        def say(text: str, *values: Any) -> str:
+            said = self.problem(text, values)
+            return f'<p role="alert" data-at="{time.monotonic_ns()}">{escape(said)}</p>' if said else ""
+
+        # First, as Gradio goes no further in a click's events than to the one whose validator refuses.
+        gr.on(triggers, say, inputs, self.refused, **QUIET)
+        return gr.on(
+            triggers, run, inputs, shown,
+            concurrency_id=self.studio.turns, validator=check, **options, **RUNNING,
+        )  # fmt: skip
 
 
 def refusal(problems: Mapping[str, str]) -> str:

@@ -113,16 +113,21 @@
     $("#beyond [role=status]").textContent = given === end ? "" : `${name} goes from ${min} to ${max}: ${given} is ${end} now.`;
   }
 
-  /* ---- a narrow page goes to its answers when a run begins, and to the refusal of one that does not ---- */
+  /* ---- a refusal is gone to where it is out of sight; a narrow page goes to its answers when a run begins ---- */
   const told = () => $("#status .html-container")?.textContent;
-  let pressed = null; // {said, waited}: the status line when Compare was pressed, which a run changes first; whether it was asked for
+  const refusal = () => $("#refused p:not(.past)");
+  const past = () => refusal()?.classList.add("past"); // it is of the prompt as it was; another one comes as an element of its own
+  let pressed = null; // {said}: the status line when Compare was pressed, which a run changes first
   function go() {
-    if (!pressed) return;
-    const refusal = $("#prompt div.validation-error");
-    pressed.waited ||= Boolean($(STOPS["#stop"]));
-    if (pressed.said !== told()) $("#answers").scrollIntoView({ block: "center" });
-    else if (refusal && pressed.waited && !$(STOPS["#stop"])) refusal.scrollIntoView({ block: "center" });
-    else return;
+    const fresh = $("#refused p:not(.past, .seen)");
+    if (fresh) {
+      fresh.classList.add("seen");
+      const { top, bottom } = fresh.getBoundingClientRect();
+      if (top < 0 || bottom > innerHeight) fresh.scrollIntoView({ block: "center" });
+      pressed = null;
+    }
+    if (!pressed || pressed.said === told()) return;
+    $("#answers").scrollIntoView({ block: "center" });
     pressed = null;
   }
 
@@ -130,8 +135,10 @@
   document.addEventListener("scroll", scrolled, { capture: true, passive: true });
   addEventListener("resize", fades);
   document.addEventListener("blur", leave, { capture: true });
+  document.addEventListener("input", (event) => event.target.closest("#prompt") && past());
   document.addEventListener("click", async (event) => {
-    if (event.target.closest?.("#compare") && innerWidth < 700) pressed = { said: told(), waited: false };
+    if (event.target.closest?.("#compare, #sweep, .chip")) past();
+    if (event.target.closest?.("#compare") && innerWidth < 700) pressed = { said: told() };
     const button = event.target.closest?.("button.copy");
     if (!button) return;
     const text = $(`#${button.dataset.copy} .written`)?.textContent ?? "";

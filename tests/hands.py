@@ -157,10 +157,18 @@ def select(page: Any, piece: str) -> None:
                          "return t.value.slice(t.selectionStart, t.selectionEnd); })()") == piece  # fmt: skip
 
 
+BEGINS = """() => {
+    window.begun = false;
+    new MutationObserver((_, observer) => { window.begun = true; observer.disconnect(); })
+        .observe(document.querySelector('#status'), {childList: true, characterData: true, subtree: true});
+}"""
+
+
 def compare(page: Any) -> tuple[str, str]:
-    """Press Compare, wait for the end, return both answers."""
+    """Press Compare, wait for the end, which may read as that of the run before, return both answers."""
+    page.evaluate(BEGINS)
     page.click("#compare")
-    page.wait_for_function("/^(Done|Stopped)/.test(document.querySelector('#status').textContent.trim())")
+    page.wait_for_function("begun && /^(Done|Stopped)/.test(document.querySelector('#status').textContent.trim())")
     return page.text_content("#plain .written"), page.text_content("#steered .written")
 
 
@@ -168,22 +176,20 @@ REFUSED = """(words) => {
     const bad = document.body.appendChild(Object.assign(document.createElement('i'), {style: 'color: var(--bad)'}));
     const red = getComputedStyle(bad).color;
     bad.remove();
-    const prompt = document.querySelector('#prompt');
-    return prompt.textContent.includes(words) && getComputedStyle(prompt.querySelector('textarea')).borderLeftColor === red;
+    const said = document.querySelector('#refused p:not(.past)');
+    const border = getComputedStyle(document.querySelector('#prompt textarea')).borderLeftColor;
+    const {top, bottom} = said?.getBoundingClientRect() ?? {};
+    return said?.checkVisibility() && said.textContent.includes(words) && border === red && top >= 0 && bottom <= innerHeight;
 }"""
 
 
-def refused(page: Any, words: str) -> None:
-    """Press Compare until the prompt is red and says why nothing is run, six times at most: Gradio drops a refusal when an
-    event of a field that has just been filled ends after it."""
-    for left in reversed(range(6)):
-        page.click("#compare")
-        try:
-            page.wait_for_function(REFUSED, arg=words, timeout=15_000)
-            return
-        except Exception:  # playwright's own class is known only where playwright is
-            if not left:
-                raise
+def refused(page: Any, words: str, button: str = "#compare") -> None:
+    """Press what runs the prompt: it is red, and it is said below and within sight why nothing is run, whatever events of
+    fields end after that."""
+    page.click(button)
+    page.wait_for_function(REFUSED, arg=words)
+    page.wait_for_timeout(500)
+    assert page.evaluate(REFUSED, words)
 
 
 def advanced(page: Any) -> None:

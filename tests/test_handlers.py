@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import unescape
 from typing import Any
 
 import gradio as gr
@@ -26,11 +27,16 @@ def given(**changes: Any) -> list[Any]:
 
 
 def handlers(studio: Studio) -> dict[str, Any]:
-    """The page's events by where their functions stand, such as "answers.compare", and by what begins them, such as "stop"."""
+    """The page's events by where their functions stand, such as "answers.compare", and by what begins them, such as "stop",
+    alone and with the function's name, such as "compare.say"."""
     built = page.build(studio)
     found = [fn for fn in built.fns.values() if fn.fn is not None]
-    begun = {getattr(built.blocks.get(place), "elem_id", None): fn for fn in found for place, _ in fn.targets}
-    return {f"{fn.fn.__module__.removeprefix('app.')}.{fn.fn.__name__}": fn for fn in found} | begun
+    begun = [(getattr(built.blocks.get(place), "elem_id", None), fn) for fn in found for place, _ in fn.targets]
+    return {
+        **{f"{fn.fn.__module__.removeprefix('app.')}.{fn.fn.__name__}": fn for fn in found},
+        **dict(begun),
+        **{f"{button}.{fn.fn.__name__}": fn for button, fn in begun},
+    }
 
 
 def fresh(place: int = 0) -> Studio:
@@ -72,21 +78,34 @@ def test_a_number_on_its_way_to_a_slider_fails_no_event(events: dict[str, Any]) 
         ({"seed": 1.5}, "Seed is 1.5; wanted a whole number"),
     ],
 )
-@pytest.mark.parametrize("run", ["answers.compare", "sweep.sweep"])
+@pytest.mark.parametrize("button", ["compare", "sweep"])
 def test_every_refusal_comes_before_the_queue_and_under_the_prompt(
-    events: dict[str, Any], run: str, change: dict[str, Any], says: str
+    events: dict[str, Any], button: str, change: dict[str, Any], says: str
 ) -> None:
     """The answers of the run before stay on the page, and the components themselves refuse nothing."""
+    run, say = events[f"{button}.{button}"], events[f"{button}.say"]
+    assert [block.elem_id for block in say.outputs] == ["refused"]
+    assert say.inputs == run.inputs
+    assert not say.queue
+    assert say._id < run._id  # what stands behind a run that is refused is not called
     values = [
         component.preprocess(value) if isinstance(component, gr.Number | gr.Slider) else value
-        for component, value in zip(events[run].inputs[1:], given(**change), strict=True)
+        for component, value in zip(run.inputs[1:], given(**change), strict=True)
     ]
-    first, *others = events[run].validator(VISITOR, TEXT, *values)
+    first, *others = run.validator(VISITOR, TEXT, *values)
     assert not first["is_valid"]
-    assert says in first["message"]
+    assert says in unescape(say.fn(TEXT, *values))
+    assert say.fn(TEXT, *values) != say.fn(TEXT, *values)  # another element each time: the page knows which is new
     assert len(others) == len(NAMES)
     assert all(other["is_valid"] for other in others)
-    assert events[run].validator(VISITOR, TEXT, *given())[0]["is_valid"]
+    assert run.validator(VISITOR, TEXT, *given())[0]["is_valid"]
+    assert say.fn(TEXT, *given()) == ""
+
+
+def test_a_refusal_is_text(events: dict[str, Any]) -> None:
+    said = events["compare.say"].fn(TEXT, *given(heads="<img src=x>"))
+    assert "&lt;img" in said
+    assert "<img" not in said
 
 
 def test_measuring_that_was_stopped_in_the_queue_does_not_begin(events: dict[str, Any]) -> None:

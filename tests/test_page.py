@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hands import CONTRAST, EMBEDDED, TEXT, compare, select, serving, settled, shot, value, write
+from hands import CONTRAST, EMBEDDED, TEXT, compare, refused, select, serving, settled, shot, value, write
 from models_on_disk import EVIL, hostile
 
 pytest_plugins = ["pages"]
@@ -184,10 +184,7 @@ def test_a_phone_stacks_and_never_scrolls_sideways(address: str, visit: Callable
         # Pressing Compare leads to the answers, and where it is refused to the words that say why.
         write(page, "")
         page.locator("#compare").scroll_into_view_if_needed()
-        page.click("#compare")
-        page.wait_for_function("document.querySelector('#prompt').textContent.includes('Write a prompt first.')")
-        page.wait_for_timeout(500)
-        assert 0 < page.get_by_text("Write a prompt first.").bounding_box()["y"] < 800
+        refused(page, "Write a prompt first.")
         write(page, TEXT.replace("golf", "**golf**"))
         compare(page)
         page.wait_for_selector("#heads .heatmaplayer .hm")
