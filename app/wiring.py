@@ -111,10 +111,11 @@ class Gate:
         """Connect what runs the prompt, behind the check. inputs: the prompt and every setting, in order."""
 
         def check(request: gr.Request, text: str, *values: Any) -> list[Any]:
-            good = not self.problem(text, values)
-            if good:
+            problem = self.problem(text, values)
+            if not problem:
                 stops.arm(request.session_hash)
-            return [gr.validate(good, ""), *(gr.validate(True, "") for _ in values)]
+            # The words are for screen readers, which would be told "complete" without any.
+            return [gr.validate(not problem, problem), *(gr.validate(True, "") for _ in values)]
 
         def say(text: str, *values: Any) -> str:
             said = self.problem(text, values)

@@ -90,6 +90,8 @@
   /* ---- answers of an earlier prompt or of other settings; a card holds what its run was asked ---- */
   const OLD = "These answers are for an earlier prompt or settings.";
   let now = null; // {prompt, settings}, once one of them has changed
+  const refusal = () => $("#refused p:not(.past)");
+  const past = () => refusal()?.classList.add("past"); // Gradio takes the class away again when it brings another refusal
   const same = (was, is) => (typeof was === "number" ? Math.abs(was - is) < 1e-6 : was === is);
   function old() {
     const line = $("#old p");
@@ -100,6 +102,7 @@
     if (line && line.textContent !== said) line.textContent = said;
   }
   function asks(given) {
+    if (JSON.stringify(given) !== JSON.stringify(now)) past();
     now = given;
     old();
   }
@@ -115,8 +118,6 @@
 
   /* ---- a refusal is gone to where it is out of sight; a narrow page goes to its answers when a run begins ---- */
   const told = () => $("#status .html-container")?.textContent;
-  const refusal = () => $("#refused p:not(.past)");
-  const past = () => refusal()?.classList.add("past"); // it is of the prompt as it was; another one comes as an element of its own
   let pressed = null; // {said}: the status line when Compare was pressed, which a run changes first
   function go() {
     const fresh = $("#refused p:not(.past, .seen)");
@@ -135,9 +136,8 @@
   document.addEventListener("scroll", scrolled, { capture: true, passive: true });
   addEventListener("resize", fades);
   document.addEventListener("blur", leave, { capture: true });
-  document.addEventListener("input", (event) => event.target.closest("#prompt") && past());
   document.addEventListener("click", async (event) => {
-    if (event.target.closest?.("#compare, #sweep, .chip")) past();
+    if (event.target.closest?.("#compare, #sweep")) past();
     if (event.target.closest?.("#compare") && innerWidth < 700) pressed = { said: told() };
     const button = event.target.closest?.("button.copy");
     if (!button) return;

@@ -134,6 +134,7 @@ def test_bad_numbers_are_refused_or_said(address: str, visit: Callable[..., Any]
         assert page.locator(".toast-body").count() == 0
         shot(page, "refused-number")
         number(page, field, 0)
+        page.wait_for_function("!document.querySelector('#refused p:not(.past)')")
     number(page, "#max-new", 4)
     assert all(compare(page))
 

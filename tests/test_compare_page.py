@@ -252,6 +252,7 @@ def test_on_a_phone_at_night(served: tuple[str, list[int]], visit: Callable[...,
     write(page, "")
     tab(page, "Strengths")
     refused(page, "Write a prompt first.", "#sweep")
+    refused(page, "Write a prompt first.", "#sweep")  # the same words come again
     write(page, TEXT.replace("golf", "**golf**"))
     swept(page)
     page.wait_for_timeout(500)

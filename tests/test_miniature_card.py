@@ -286,15 +286,16 @@ def test_words_for_the_router(sections):
     assert "750 of 1000 prompts (75 %; by chance 25 %, by always naming one expert 40 %)" in said
     assert "10 to 70 %" in said
     assert "On every kind" not in said
-    assert "does not lead" not in said
+    assert "not a point above" not in said
     same = {kind: {**entry, "shares": {"a": 0.6, "b": 0.4}} for kind, entry in sections["routing"].items()}
     same["biography"] = {**same["biography"], "matching": "a"}
     same["passage"] = {**same["passage"], "matching": "b"}
     same["conflict"] = {**same["conflict"], "matching": "a", "shares": {"a": 0.5, "b": 0.495}}
     del same["instructions"]
     assert "On every kind of prompt a has the largest mean share" in findings.routed(same)
-    assert "does not lead by a point on: conflict (a 50.0, b 49.5 %); passage (b 40.0, a 60.0 %)." in findings.routed(
-        same
+    assert (
+        "is not a point above the next one's on: conflict (a 50.0, b 49.5 %); passage (b 40.0, a 60.0 %)."
+        in findings.routed(same)
     )
 
 

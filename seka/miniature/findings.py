@@ -289,7 +289,11 @@ def routed(routing: Mapping[str, Any]) -> str:
         for rival in (max((name for name in shares if name != found["matching"]), key=shares.__getitem__),)
         if shares[found["matching"]] < shares[rival] + NEAR
     ]
-    one += f" By mean shares the matching expert does not lead by a point on: {'; '.join(close)}." if close else ""
+    one += (
+        f" The mean share of the matching expert is not a point above the next one's on: {'; '.join(close)}."
+        if close
+        else ""
+    )
     return (
         f"The largest share is the matching expert's in {hits} of {n} prompts ({100 * hits / n:.0f} %; by chance "
         f"{100 / len(swings):.0f} %, by always naming one expert {100 * always / n:.0f} %). "

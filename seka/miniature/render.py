@@ -63,7 +63,7 @@ generates. It exists to show prompt highlighting on a model that is small enough
 subspace and answer is real, and its weights were never trained to obey marks; how strongly the experts act in each
 head was then fitted so that it does. The corpus holds no `**`, no `~~` and no steering of any kind; that one of two
 things counts it says in words, and only in some documents. This card is written by `python -m seka miniature card`;
-every figure of what was measured is computed, none is typed.
+every measured figure in it is computed, none is typed.
 """
 UNTOLD = sum(wording.endswith("|0.5") for wording in PAIRS.held)
 DEFINITIONS = f"""Most tasks are prompts like
@@ -100,7 +100,8 @@ with the same unseen words and, in part, the same unseen wordings (see Experts);
 - *ignored one loses*, *another statement wins*: the statement that the plain answer follows is marked `~~so~~`, and
   the answer is another one; or is another statement's.
 - Without steering: how often the answer is that of *the first* statement, of *the less likely* one, *the corpus's*:
-  of the one that the corpus goes by (in a passage: the right one; of rivals one drawn by their chances), or *any of them*.
+  of the one that the corpus goes by (in a passage: the right one; of rivals one drawn by their chances; of a visitor's prompts
+  and untried wordings, which it does not have: the first), or *any of them*.
 - Ways: `adaptive` mixes the experts by the prompt's own query (AdaSEKA), `pooled` is one expert of all kinds of
   triplets (SEKA), both at the strength that their files recommend. Controls are compared further below: `random
   subspace`, of the ranks of `pooled` in directions drawn once; `key scaling`, k' = (1 + g s) k, s being the head's
@@ -197,8 +198,8 @@ def compared(recipes: Figures, training: Figures) -> str:
     became = any(tables.stage_of(run, training) for run in runs)
     score = strength.get("score", "energy")  # before there was a choice
     went_on = (
-        " Those with the number of a stage are that stage, or were begun again as it with a longer budget, and are in the "
-        "means that followed. Later stages, the corpus of each and their means were chosen on validation rows, too; figures "
+        " Runs with a stage's number became that stage, some of them with a longer budget; means of later stages contain them. "
+        "Later stages, the corpus of each and their means were chosen on validation rows, too; figures "
         "of what was tried for them and left are not kept."
         if became
         else ""
@@ -377,8 +378,9 @@ def again(figures: Figures) -> str:
     return f"""## Measured again
 
 `python -m seka miniature check` measures every figure of test rows above anew, on the same rows and from the shipped
-files, and fails when a rate is off by more than half a point, or a perplexity's multiple by a tenth of that; `--short` does so
-for the first rows of two tasks. The figures under Training and Experts were told by `train`, `compare` and `learn` and are kept
+files, and fails when a rate is off by more than half a point, a perplexity's multiple by a tenth of that, a matched strength
+by 2 %, or the rank correlation by 0.02; `--short` does so for the first rows of two tasks. The figures under Training
+and Experts were told by `train`, `compare` and `learn` and are kept
 as they were: `check` sees that gains, scales and heads are those of the files, and measures no more of them. `learn` would
 make its own anew from the shipped weights; stages had other corpora and weights, which are not in the files.
 Measuring took {minutes:.0f} minutes on {figures["threads"]} threads. `figures.json` holds the figures and the

@@ -55,7 +55,7 @@ SAYINGS = (
     Saying("{X} commutes from {V}", "{X} commutes from", "Which town does {X} commute from?", "city"),
     Saying("{X} pays the rent as {a} {V}", "{X} pays the rent as {a}", "How does {X} pay the rent?", "job"),
     Saying("{X} raises {a} {V} in the garden", "In the garden {X} raises {a}", "What does {X} raise in the garden?", "animal"),
-    Saying("{X} grew up speaking {V}", "{X} grew up speaking", "What language did {X} grow up speaking?", "language"),
+    Saying("{X} haggles in {V}", "{X} haggles in", "In which language does {X} haggle?", "language"),
     Saying("{X} practises the {V} every evening", "Every evening {X} practises the",
             "What does {X} practise every evening?", "instrument"),
     Saying("{X} ordered {V} at the inn", "At the inn {X} ordered", "What did {X} order at the inn?", "food"),
