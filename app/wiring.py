@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -118,8 +119,13 @@ class Gate:
             return [gr.validate(not problem, problem), *(gr.validate(True, "") for _ in values)]
 
         def say(text: str, *values: Any) -> str:
-            said = self.problem(text, values)
-            return f'<p role="alert" data-at="{time.monotonic_ns()}">{escape(said)}</p>' if said else ""
+            if not (said := self.problem(text, values)):
+                return ""
+            given = {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}
+            asked = escape(
+                json.dumps({"prompt": text, "settings": given})
+            )  # by which assets/page.js sees when it is past
+            return f'<p role="alert" data-at="{time.monotonic_ns()}" data-asked="{asked}">{escape(said)}</p>'
 
         # First, as Gradio goes no further in a click's events than to the one whose validator refuses.
         gr.on(triggers, say, inputs, self.refused, **QUIET)

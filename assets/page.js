@@ -87,11 +87,9 @@
     depth.set(panel, panel.scrollTop);
   }
 
-  /* ---- answers of an earlier prompt or of other settings; a card holds what its run was asked ---- */
+  /* ---- answers, and a refusal, of an earlier prompt or of other settings; a card and a refusal hold what was asked ---- */
   const OLD = "These answers are for an earlier prompt or settings.";
   let now = null; // {prompt, settings}, once one of them has changed
-  const refusal = () => $("#refused p:not(.past)");
-  const past = () => refusal()?.classList.add("past"); // Gradio takes the class away again when it brings another refusal
   const same = (was, is) => (typeof was === "number" ? Math.abs(was - is) < 1e-6 : was === is);
   function old() {
     const line = $("#old p");
@@ -100,9 +98,14 @@
     const changed = (name) => now.settings[name] !== undefined && !same(then.settings[name], now.settings[name]);
     const said = then && (then.prompt !== now.prompt || Object.keys(then.settings).some(changed)) ? OLD : "";
     if (line && line.textContent !== said) line.textContent = said;
+    const refusal = $("#refused p");
+    if (refusal && now) refusal.classList.toggle("past", other(JSON.parse(refusal.dataset.asked)));
+  }
+  function other({ prompt, settings }) {
+    const names = Object.keys({ ...settings, ...now.settings });
+    return prompt !== now.prompt || names.some((name) => !same(settings[name], now.settings[name]));
   }
   function asks(given) {
-    if (JSON.stringify(given) !== JSON.stringify(now)) past();
     now = given;
     old();
   }
@@ -137,7 +140,6 @@
   addEventListener("resize", fades);
   document.addEventListener("blur", leave, { capture: true });
   document.addEventListener("click", async (event) => {
-    if (event.target.closest?.("#compare, #sweep")) past();
     if (event.target.closest?.("#compare") && innerWidth < 700) pressed = { said: told() };
     const button = event.target.closest?.("button.copy");
     if (!button) return;

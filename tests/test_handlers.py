@@ -96,7 +96,11 @@ def test_every_refusal_comes_before_the_queue_and_under_the_prompt(
     assert not first["is_valid"]
     assert says in unescape(say.fn(TEXT, *values))
     assert says in first["message"]
-    assert say.fn(TEXT, *values) != say.fn(TEXT, *values)  # or Gradio would leave it as it is: gone, where it was past
+    assert say.fn(TEXT, *values) != say.fn(
+        TEXT, *values
+    )  # or Gradio would leave it as it is, and nobody be led to it again
+    asked = json.loads(unescape(say.fn(TEXT, *values).split('data-asked="')[1].split('"')[0]))
+    assert asked == {"prompt": TEXT, "settings": {k: v for k, v in zip(NAMES, values, strict=True) if v is not None}}
     assert len(others) == len(NAMES)
     assert all(other["is_valid"] for other in others)
     assert run.validator(VISITOR, TEXT, *given())[0]["is_valid"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import TRIPLETS, build_model, build_tokenizer
-from hands import CONTRAST, TEXT, compare, serving, shot, write
+from hands import CONTRAST, TEXT, compare, refused, serving, shot, write
 from models_on_disk import tiny
 
 import seka
@@ -122,8 +122,7 @@ def test_a_model_without_experts_learns_one_by_one_click(two: str, visit: Callab
     page = visit(f"{two}bare?__theme=dark", 390, 800)
     page.wait_for_function("document.querySelector('#model-line').textContent.includes('bare is ready')")
     write(page, "Ada plays **golf**. Ada plays")
-    page.click("#compare")
-    page.wait_for_function("document.querySelector('#prompt').textContent.includes('no expert yet')")
+    refused(page, "no expert yet")
     assert page.locator("#learning-learn").is_visible()
     page.click("#learning-learn")
     page.wait_for_function(SAYS, arg="mine was learnt from")

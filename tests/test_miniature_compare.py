@@ -129,16 +129,16 @@ def test_what_cannot_be_compared_is_refused(runs: list[Path], tmp_path: Path) ->
     assert not (tmp_path / compare.FILE).exists()
 
 
-def test_the_run_that_was_finished_is_marked() -> None:
+def test_a_run_that_became_a_stage_has_its_number() -> None:
     found = recipes()
     shipped = training()
-    assert "`a`, finished" in compared(found, shipped)
-    assert "`a`, finished" not in compared(found, {**shipped, "documents": "of another corpus"})
+    assert "`a`, stage 2 |" in compared(found, shipped)
+    assert "Runs with a stage's number became that stage" in compared(found, shipped)
+    assert "`a`, stage" not in compared(found, {**shipped, "documents": "of another corpus"})
     longer = {**shipped, "recipe": {**shipped["recipe"], "minutes": 500.0}}
-    assert "`a`, finished" in compared(found, longer)
+    assert "`a`, stage 2 |" in compared(found, longer)
     newer = {**shipped, "recipe": {**shipped["recipe"], "momentum": 0.9}}
-    assert "finished" not in compared(found, newer)
-    # An earlier stage, as short as the run that was compared, or longer.
-    for minutes, named in ((15.0, False), (50.0, True)):
-        stage = {**{key: value for key, value in shipped.items() if key != "before"}, "minutes": minutes}
-        assert ("`a`, finished" in compared(found, {**newer, "before": [stage]})) == named
+    assert ", stage " not in compared(found, newer)
+    assert "became that stage" not in compared(found, newer)
+    stage = {key: value for key, value in shipped.items() if key != "before"}
+    assert "`a`, stage 1 |" in compared(found, {**newer, "before": [stage]})

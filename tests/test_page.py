@@ -102,8 +102,7 @@ def test_an_empty_and_a_too_long_prompt_are_refused_in_words(address: str, visit
     page = visit(address)
     for text, says in (("", "Write a prompt first"), ("word " * 600, "the limit is 512")):
         page.fill("#prompt textarea", text)
-        page.click("#compare")
-        page.get_by_text(re.compile(says)).first.wait_for()
+        refused(page, says)
         assert "Press Compare" in page.text_content("#status")  # nothing ran
 
 
