@@ -122,9 +122,7 @@ class Gate:
             if not (said := self.problem(text, values)):
                 return ""
             given = {name: value for name, value in zip(NAMES, values, strict=True) if value is not None}
-            asked = escape(
-                json.dumps({"prompt": text, "settings": given})
-            )  # by which assets/page.js sees when it is past
+            asked = escape(json.dumps({"prompt": text, "settings": given}))  # assets/page.js sees when it is past
             return f'<p role="alert" data-at="{time.monotonic_ns()}" data-asked="{asked}">{escape(said)}</p>'
 
         # First, as Gradio goes no further in a click's events than to the one whose validator refuses.

@@ -173,12 +173,10 @@ def worded(tasks: Mapping[str, Any]) -> str:
         here, there = (tasks[of][DEFAULT] for of in (target.task, f"{target.task}, unseen wordings"))
         good = value(there[target.figure]) >= target.least
         reached += good
-        said = (
-            f"{target.task}, {target.figure} {percent(there, here, target.figure)}, target {100 * target.least:.0f}: "
-        )
+        said = f"{target.task}, {target.figure} {beside(there, here, target.figure)}, target {100 * target.least:.0f}: "
         said += met(good)
         if target.figure != BOTH and BOTH in here:
-            said += f" ({BOTH} {percent(there, here, BOTH)})"
+            said += f" ({BOTH} {beside(there, here, BOTH)})"
         told.append(said)
     rows = max(tasks[f"{name}, unseen wordings"]["none"]["any of them"]["n"] for name in WORDED)
     return (
@@ -188,7 +186,7 @@ def worded(tasks: Mapping[str, Any]) -> str:
     )
 
 
-def percent(there: Mapping[str, Any], here: Mapping[str, Any], figure: str) -> str:
+def beside(there: Mapping[str, Any], here: Mapping[str, Any], figure: str) -> str:
     """A rate in one population and, in brackets, in the other."""
     return f"{100 * value(there[figure]):.1f} % ({100 * value(here[figure]):.1f} %)"
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from seka.layers import read_heads
-from seka.miniature.findings import came_after, mean, order
+from seka.miniature.findings import came_after, mean, order, with_interval
 from seka.miniature.measures.tasks import TASKS
 from seka.miniature.targets import DEFAULT, FLAT, HARMLESS, apart, by_position, met, verdicts
 from seka.miniature.train import FREE
@@ -24,7 +24,7 @@ def percent(rate: Figures | None) -> str:
     """A rate as "97.5 (95.4-98.6)", in per cent, with its interval; "" where there is none."""
     if rate is None or not rate["n"]:
         return ""
-    return f"{100 * rate['hits'] / rate['n']:.1f} ({100 * rate['low']:.1f}-{100 * rate['high']:.1f})"
+    return with_interval(rate)
 
 
 def targets(sections: Figures) -> str:

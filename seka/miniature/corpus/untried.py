@@ -43,43 +43,60 @@ JOINS = (
 
 @dataclass(frozen=True)
 class Saying:
-    """What is said of {X}, how it is begun to be said again, what is asked, and the class of its values {V}."""
+    """What is said of {X}, what is asked, and the class of its values {V}.
+
+    beginning: how it is begun to be said again, where it is not as before.
+    """
 
     say: str
-    cue: str
     ask: str
     kind: str
+    beginning: str = ""
+
+    @property
+    def cue(self) -> str:
+        """All that stands before the value when it is said again."""
+        return self.beginning or sentence(self.say.partition("{V}")[0].rstrip())
 
 
 SAYINGS = (
-    Saying("{X} commutes from {V}", "{X} commutes from", "Which town does {X} commute from?", "city"),
-    Saying("{X} pays the rent as {a} {V}", "{X} pays the rent as {a}", "How does {X} pay the rent?", "job"),
-    Saying("{X} raises {a} {V} in the garden", "In the garden {X} raises {a}", "What does {X} raise in the garden?", "animal"),
-    Saying("{X} haggles in {V}", "{X} haggles in", "In which language does {X} haggle?", "language"),
-    Saying("{X} practises the {V} every evening", "Every evening {X} practises the",
-            "What does {X} practise every evening?", "instrument"),
-    Saying("{X} ordered {V} at the inn", "At the inn {X} ordered", "What did {X} order at the inn?", "food"),
-    Saying("{X} painted the fence {V}", "{X} painted the fence", "Which colour did {X} paint the fence?", "colour"),
-    Saying("{X} forgot {a} {V} in the train", "In the train {X} forgot {a}", "What did {X} forget in the train?", "object"),
-    Saying("{X} is cramming for an exam in {V}", "{X} is cramming for an exam in", "Which exam is {X} cramming for?", "subject"),
-    Saying("{X} goes jogging with {V}", "{X} goes jogging with", "Who goes jogging with {X}?", "person"),
-    Saying("{X} is allergic to {V}", "{X} is allergic to", "What is {X} allergic to?", "food"),
-    Saying("{X} spends the holidays in {V}", "{X} spends the holidays in", "Where does {X} spend the holidays?", "country"),
-    Saying("{X} crossed the desert by {V}", "{X} crossed the desert by", "How did {X} cross the desert?", "vehicle"),
-    Saying("{X}'s curtains are made of {V}", "{X}'s curtains are made of", "What are {X}'s curtains made of?", "fabric"),
-    Saying("{X} shows up online as {V}", "{X} shows up online as", "How does {X} show up online?", "nonce_name"),
-    Saying("the number on {X}'s locker is {V}", "The number on {X}'s locker is", "Which number is on {X}'s locker?", "number"),
-    Saying("the spare key is with {V}", "The spare key is with", "Who has the spare key?", "person"),
-    Saying("the statue on the square shows {a} {V}", "The statue on the square shows {a}",
-            "What does the statue on the square show?", "animal"),
-    Saying("the safe opens at the word {V}", "The safe opens at the word", "Which word opens the safe?", "nonce_word"),
-    Saying("the crate contains {a} {V}", "The crate contains {a}", "What does the crate contain?", "object"),
-    Saying("the ferry docks at {V}", "The ferry docks at", "Where does the ferry dock?", "place_name"),
-    Saying("the cake tastes of {V}", "The cake tastes of", "What does the cake taste of?", "food"),
-    Saying("the goalkeeper's name is {V}", "The goalkeeper's name is", "What is the goalkeeper's name?", "person"),
-    Saying("the coach to the coast departs at {V}", "The coach to the coast departs at",
-            "When does the coach to the coast depart?", "clock"),
-)  # fmt: skip
+    Saying("{X} commutes from {V}", "Which town does {X} commute from?", "city"),
+    Saying("{X} pays the rent as {a} {V}", "How does {X} pay the rent?", "job"),
+    Saying(
+        "{X} raises {a} {V} in the garden",
+        "What does {X} raise in the garden?",
+        "animal",
+        "In the garden {X} raises {a}",
+    ),
+    Saying("{X} haggles in {V}", "In which language does {X} haggle?", "language"),
+    Saying(
+        "{X} practises the {V} every evening",
+        "What does {X} practise every evening?",
+        "instrument",
+        "Every evening {X} practises the",
+    ),
+    Saying("{X} ordered {V} at the inn", "What did {X} order at the inn?", "food", "At the inn {X} ordered"),
+    Saying("{X} painted the fence {V}", "Which colour did {X} paint the fence?", "colour"),
+    Saying(
+        "{X} forgot {a} {V} in the train", "What did {X} forget in the train?", "object", "In the train {X} forgot {a}"
+    ),
+    Saying("{X} is cramming for an exam in {V}", "Which exam is {X} cramming for?", "subject"),
+    Saying("{X} goes jogging with {V}", "Who goes jogging with {X}?", "person"),
+    Saying("{X} is allergic to {V}", "What is {X} allergic to?", "food"),
+    Saying("{X} spends the holidays in {V}", "Where does {X} spend the holidays?", "country"),
+    Saying("{X} crossed the desert by {V}", "How did {X} cross the desert?", "vehicle"),
+    Saying("{X}'s curtains are made of {V}", "What are {X}'s curtains made of?", "fabric"),
+    Saying("{X} shows up online as {V}", "How does {X} show up online?", "nonce_name"),
+    Saying("the number on {X}'s locker is {V}", "Which number is on {X}'s locker?", "number"),
+    Saying("the spare key is with {V}", "Who has the spare key?", "person"),
+    Saying("the statue on the square shows {a} {V}", "What does the statue on the square show?", "animal"),
+    Saying("the safe opens at the word {V}", "Which word opens the safe?", "nonce_word"),
+    Saying("the crate contains {a} {V}", "What does the crate contain?", "object"),
+    Saying("the ferry docks at {V}", "Where does the ferry dock?", "place_name"),
+    Saying("the cake tastes of {V}", "What does the cake taste of?", "food"),
+    Saying("the goalkeeper's name is {V}", "What is the goalkeeper's name?", "person"),
+    Saying("the coach to the coast departs at {V}", "When does the coach to the coast depart?", "clock"),
+)
 
 
 def untried(random: Random, _options: Options) -> Case:
